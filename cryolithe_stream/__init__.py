@@ -1,0 +1,1 @@
+"""Aligned tilt series in, denoised and missing-wedge-corrected OME-Zarr tomograms out."""
