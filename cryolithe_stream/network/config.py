@@ -78,7 +78,8 @@ class SliceSetConfig:
         if unknown := sorted(set(data) - set(known)):
             raise ModelError(f"the network's configuration has unknown fields {', '.join(unknown)}")
         try:
-            return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in data.items()})
+            values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+            return cls(**values)
         except TypeError as error:
             raise ModelError(f"the network's configuration is incomplete or of wrong types ({error})") from error
 

@@ -46,14 +46,12 @@ class MLP(nn.Module):
 
     def after_first(self, h: Tensor) -> Tensor:
         """Output for `h`, what the first linear layer gave, its bias included."""
-        linears = self.linears
-        for i, linear in enumerate(linears[1:]):
+        x: Tensor | None = None
+        for i, linear in enumerate(self.linears[1:]):
             if self.batch_norms is not None:
                 h = _normalised(self.batch_norms[i], h)
             activated = functional.relu(h)
-            if self.skip and i > 0:
-                activated = activated + x
-            x = activated
+            x = activated + x if self.skip and x is not None else activated
             h = linear(x)
         return h
 

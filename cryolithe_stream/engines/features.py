@@ -1,0 +1,268 @@
+"""The features engine: set features on a detector grid, back-projected, then one small MLP per voxel.
+
+For one output row y and each patch row s the set features are evaluated along detector row y + scale·(s − P//2), on a
+grid of step 1/K pixel anchored at detector pixel 0, so that results do not depend on how a volume is cut. The linear
+interpolation at u(θ) and the mean over tilts bring them to the voxels. The one approximation is that interpolation:
+its error falls as 1/K²; a model that was trained with its grid has none.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cryolithe_stream.engines.backproject import Backprojector, operator_bytes
+from cryolithe_stream.engines.folded import FoldedSets, fold
+from cryolithe_stream.engines.strips import Strips, patch_offsets, row_lines
+from cryolithe_stream.geometry import Ints, SampleGrid, Shape3, StripLayout
+from cryolithe_stream.network.config import SliceSetConfig
+from cryolithe_stream.network.sliceset import SliceSet
+
+
+def tilt_sets(n_tilts: int, *, halves: bool) -> list[list[int]]:
+    """Tilts whose mean each output volume takes: all of them, or odd and even views (counted from 1)."""
+    return [list(range(0, n_tilts, 2)), list(range(1, n_tilts, 2))] if halves else [list(range(n_tilts))]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DetectorGrid:
+    """The columns on which set features are evaluated: `oversample` a pixel, from pixel `first_pixel` of each tilt.
+
+    `taps` `(T, K·P)` interpolates the P patch samples of the K phases of a pixel from T neighbouring columns.
+    """
+
+    taps: Tensor
+    first_pixel: Ints
+    n_pixels: int
+    oversample: int
+
+    @classmethod
+    def over(
+        cls, first_column: Ints, n_columns: int, offsets_px: Tensor, oversample: int, like: Tensor
+    ) -> DetectorGrid:
+        """The grid whose patches lie wholly inside strips of `n_columns` that begin at `first_column`."""
+        phase = torch.arange(oversample, dtype=torch.float64)[:, None] / oversample
+        position = phase + offsets_px[None, :]
+        lower = torch.floor(position)
+        first, n_taps = int(lower.min()), int(lower.max() - lower.min()) + 2
+        taps = torch.zeros(n_taps, position.numel(), dtype=torch.float64)
+        sample = torch.arange(position.numel())
+        fraction, tap = (position - lower).flatten(), (lower - first).to(torch.int64).flatten()
+        taps[tap, sample] = 1.0 - fraction
+        taps[tap + 1, sample] += fraction
+        return cls(taps.to(like), first_column - first, n_columns - n_taps + 1, oversample)
+
+    @property
+    def n_positions(self) -> int:
+        """Positions per tilt."""
+        return self.n_pixels * self.oversample
+
+    def patches(self, lines: Tensor, *, by_column: bool) -> Tensor:
+        """Patch samples `(tilt, slice, position, P)` from lines `(tilt, P, column)`; slices are rows or columns."""
+        n_tilts, size, _ = lines.shape
+        windows = lines.unfold(-1, len(self.taps), 1) @ self.taps
+        if not by_column:
+            return windows.reshape(n_tilts, size, self.n_positions, size)
+        split = windows.reshape(n_tilts, size, self.n_positions, size)
+        return split.permute(0, 3, 2, 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeaturesEngine:
+    """Evaluates a SliceSet on whole grids by back-projecting features.
+
+    `oversample` is K; `dtype` what is computed in; `points` how many voxels the combining MLP takes at once.
+    """
+
+    network: SliceSet
+    oversample: int
+    patch_scale: float
+    dtype: torch.dtype
+    device: torch.device
+    points: int = 8192
+
+    @property
+    def halo_yx_px(self) -> tuple[float, float]:
+        """How far beyond the sinusoid samples are read, in pixels along (row, column)."""
+        reach = self.network.config.patch_size // 2 * self.patch_scale
+        return reach, reach + 2.0
+
+    @property
+    def n_channels(self) -> int:
+        """Values per grid point: 1, or a wavelet model's coefficients."""
+        return self.network.config.output_size
+
+    def reconstruct(self, grid: SampleGrid, strips: Strips, *, halves: bool = False) -> Tensor:
+        """Values `(set, channel, z, y, x)`, float32; sets are [all] or [all, odd, even] tilts."""
+        with torch.inference_mode():
+            head = copy.deepcopy(self.network).to(self.device, self.dtype)
+            return self.evaluate(grid, strips, head, halves=halves)
+
+    def evaluate(self, grid: SampleGrid, strips: Strips, head: SliceSet, *, halves: bool = False) -> Tensor:
+        """The same, differentiable in the weights when `head` is the engine's own network."""
+        values = torch.from_numpy(strips.values).to(self.device)
+        offsets = patch_offsets(self.network.config.patch_size, self.patch_scale)
+        detector = DetectorGrid.over(
+            strips.first_column, values.shape[2], offsets, self.oversample, values.new_empty(0, dtype=self.dtype)
+        )
+        operators = [
+            Backprojector.build(
+                grid,
+                strips.tilts_deg,
+                tilts[:1] if self.network.config.pool == "first" else tilts,
+                first_pixel=detector.first_pixel,
+                n_positions=detector.n_positions,
+                oversample=self.oversample,
+                dtype=self.dtype,
+                device=self.device,
+            )
+            for tilts in tilt_sets(len(strips.tilts_deg), halves=halves)
+        ]
+        sets = fold(
+            self.network, torch.from_numpy(strips.tilts_deg).to(self.device), dtype=self.dtype, device=self.device
+        )
+        plane = _Plane(self, sets, detector, operators, head, _set_weights(len(strips.tilts_deg), halves, self))
+        rows = []
+        for row_px in grid.row_px:
+            lines = row_lines(values, float(row_px), strips.first_row, offsets)
+            rows.append(plane.values(lines))
+        stacked = torch.stack(rows, dim=2)  # (set, channel, y, z·x)
+        nz, ny, nx = grid.shape
+        return stacked.reshape(stacked.shape[0], stacked.shape[1], ny, nz, nx).transpose(2, 3)
+
+    def peak_bytes(self, grid_zyx: Shape3, layout: StripLayout, *, halves: bool = False) -> int:
+        """Upper bound of the bytes that `reconstruct` holds at once, its strips and output included."""
+        n_tilts, n_rows, n_columns = layout.shape
+        nz, ny, nx = grid_zyx
+        c, size, item = self.network.config, self.network.config.patch_size, self.dtype.itemsize
+        positions, plane, n_sets = n_columns * self.oversample, nz * nx, 3 if halves else 1
+        folded = n_tilts * size * size * c.set_input * (8 + item)
+        chunk = _tilts_at_once(self.device, positions, size, c, item)
+        widest = max(c.set_input, c.set_output, *c.set_hidden, 1)
+        hot = chunk * size * positions * item * (3 * widest + 2 * size + c.set_output)
+        lines = n_tilts * size * n_columns * (4 * 3 + item)
+        joined = c.slice_hidden is None
+        width = (c.combine_hidden or (c.output_size,))[0] if joined else c.set_output
+        table = 2 * n_tilts * positions * width * item
+        accumulated = 0 if joined else n_sets * plane * (c.combine_hidden or (c.output_size,))[0] * 4
+        wide = max(*c.combine_hidden, *(c.slice_hidden or (1,)), width, 1)
+        batch = n_sets * min(self.points, plane) * (4 * wide * max(item, 4) + 4 * width * item)
+        operators = operator_bytes(plane, n_tilts, item)
+        output = n_sets * plane * ny * c.output_size * 4 * 2
+        values = n_tilts * n_rows * n_columns * 4 * (1 if self.device.type == "cpu" else 2)
+        return values + folded + lines + max(hot + table, table + batch) + hot // 4 + accumulated + operators + output
+
+    def cost(self, grid_zyx: Shape3, layout: StripLayout) -> float:
+        """Multiply-adds of a block: set evaluations on the detector grid, and work per voxel (see the design)."""
+        n_tilts, _, n_columns = layout.shape
+        nz, ny, nx = grid_zyx
+        per_position, per_voxel = _multiply_adds(self.network, n_tilts)
+        return float(ny * n_tilts * n_columns * self.oversample * per_position + ny * nz * nx * per_voxel)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plane:
+    """Everything that the rows of a block share."""
+
+    engine: FeaturesEngine
+    sets: FoldedSets
+    detector: DetectorGrid
+    operators: Sequence[Backprojector]
+    head: SliceSet
+    mixing: Tensor
+
+    def values(self, lines: Tensor) -> Tensor:
+        """Values `(set, channel, point)` of one (z, x) plane from its lines `(tilt, P, column)`."""
+        typed = lines.to(self.engine.dtype)
+        hidden = self._joined(typed) if self.sets.join is not None else self._per_slice(typed)
+        first = self.head.combination_mlp.linears[0]
+        outs = []
+        for h in hidden:  # batches of (set, point, C)
+            whole = h if first.bias is None else h + first.bias
+            outs.append(self.head.combination_mlp.after_first(whole.to(self.engine.dtype)).float())
+        values = torch.cat(outs, dim=1).transpose(1, 2)
+        if self.engine.network.config.learn_residual:
+            values = values + self._residual(lines)
+        return values
+
+    def _batches(self) -> Iterator[slice]:
+        n, step = self.operators[0].n_points, self.engine.points
+        return (slice(a, min(a + step, n)) for a in range(0, n, step))
+
+    def _sets(self, table: Tensor, points: slice) -> Tensor:
+        """Pooled features `(set, point, channel)` of a table."""
+        parts = [operator(table, points) for operator in self.operators]
+        if len(parts) == 1:
+            return parts[0][None]
+        return torch.einsum("si,ipc->spc", self.mixing.to(table.dtype), torch.stack(parts))
+
+    def _tables(self, lines: Tensor, slices: slice) -> Iterator[Tensor]:
+        """Features `(tilt, slice, position, F)` of a few tilts at a time."""
+        c, by_column = self.engine.network.config, self.engine.network.config.slice_axis == "column"
+        item = self.engine.dtype.itemsize
+        step = _tilts_at_once(self.engine.device, self.detector.n_positions, c.patch_size, c, item)
+        for a in range(0, len(lines), step):
+            part = slice(a, a + step)
+            patches = self.detector.patches(lines[part], by_column=by_column)[:, slices]
+            yield self.sets.features(patches, part, slices)
+
+    def _joined(self, lines: Tensor) -> Iterator[Tensor]:
+        table = torch.cat([self.sets.joined(f) for f in self._tables(lines, slice(None))]).flatten(0, 1)
+        return (self._sets(table, points) for points in self._batches())
+
+    def _per_slice(self, lines: Tensor) -> Iterator[Tensor]:
+        """mlp_s of each slice's pooled features, taken into the combining MLP's first layer slice by slice."""
+        entry = self.head.combination_mlp.linears[0].weight
+        columns = entry.split(self.engine.network.config.slice_output, dim=1)
+        hidden: list[Tensor] = []
+        for s, smlp in enumerate(self.head.slices):
+            table = torch.cat(list(self._tables(lines, slice(s, s + 1)))).flatten(0, 2)
+            for b, points in enumerate(self._batches()):
+                part = (smlp.of_mean(self._sets(table, points)) @ columns[s].T).float()
+                if s == 0:
+                    hidden.append(part)
+                else:
+                    hidden[b] = hidden[b] + part
+        return iter(hidden)
+
+    def _residual(self, lines: Tensor) -> Tensor:
+        """Mean over tilts of the patch's centre, `(set, 1, point)`."""
+        middle = lines.shape[1] // 2
+        patches = self.detector.patches(lines, by_column=False)[:, middle, :, middle]
+        table = patches.reshape(-1, 1).float()
+        return torch.cat([self._sets(table, points) for points in self._batches()], dim=1).transpose(1, 2)
+
+
+def _set_weights(n_tilts: int, halves: bool, engine: FeaturesEngine) -> Tensor:
+    """How the means over odd and even tilts mix into [all, odd, even]; one set mixes into itself."""
+    odd = np.float32((n_tilts + 1) // 2 / n_tilts) if engine.network.config.pool == "mean" else np.float32(1.0)
+    rows = [[odd, 1 - odd], [1.0, 0.0], [0.0, 1.0]] if halves else [[1.0]]
+    return torch.tensor(rows, dtype=torch.float32, device=engine.device)
+
+
+def _tilts_at_once(device: torch.device, positions: int, size: int, config: SliceSetConfig, item: int) -> int:
+    """Tilts whose hidden features fit the cache (CPU) or a modest part of the memory (CUDA)."""
+    width = max(config.set_input, *config.set_hidden, 1)
+    budget = 4 << 20 if device.type == "cpu" else 512 << 20
+    return max(1, budget // max(1, positions * size * width * item))
+
+
+def _multiply_adds(network: SliceSet, n_tilts: int) -> tuple[float, float]:
+    """Multiply-adds per detector-grid position and per voxel."""
+    c = network.config
+    first = network.slices[0]
+    chain = sum(layer.weight.numel() for layer in first.setMlP.linears[1:])
+    entry = first.setMlP.linears[0].out_features * c.patch_size
+    head = sum(layer.weight.numel() for layer in network.combination_mlp.linears[1:])
+    joint = network.combination_mlp.linears[0]
+    if c.slice_hidden is None:
+        return c.patch_size * (entry + chain) + joint.weight.numel(), head + 2.0 * n_tilts * joint.out_features * 4
+    slices = sum(p.numel() for s in network.slices if s.mlp is not None for p in s.mlp.parameters())
+    pooled = 2.0 * n_tilts * c.set_output * c.patch_size * 4
+    return c.patch_size * (entry + chain), head + slices + joint.weight.numel() + pooled
+
