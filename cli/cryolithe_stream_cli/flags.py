@@ -1,0 +1,115 @@
+"""The options that `run` and `plan` share, as one table; each flag is the field of that name in `RunOptions`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One option: the field's name, the form of its value (empty for a switch), what it does, where it is listed."""
+
+    name: str
+    value: str
+    text: str
+    panel: str
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The spellings on the command line."""
+        flag = "--" + self.name.replace("_", "-")
+        if not self.value:
+            return (f"{flag}/--no-{flag[2:]}",)
+        return ("-o", flag) if self.name == "output" else (flag,)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that shell completion offers."""
+        return tuple(self.value.split("|")) if "|" in self.value else ()
+
+
+_INPUT, _RECONSTRUCTION, _OUTPUT, _MACHINE = "Input", "Reconstruction", "Output", "Machine"
+
+FLAGS = (
+    Flag("angles", "FILE", "Tilt angles in degrees, one a line (.tlt, .rawtlt, .txt).", _INPUT),
+    Flag("alignment", "PATH", "IMOD .xf, etomo folder or AreTomo .aln; without it the stack is aligned.", _INPUT),
+    Flag("alignment_pixel_size", "ANGSTROM", "Pixel size of the stack that the alignment was solved on.", _INPUT),
+    Flag("mdoc", "FILE", "SerialEM .mdoc with pixel size and dose.", _INPUT),
+    Flag("pixel_size", "ANGSTROM", "Pixel size of the stack, where the header's is missing or wrong.", _INPUT),
+    Flag("exclude", "VIEWS", "Views to leave out, counted from 1: 1,4-6.", _INPUT),
+    Flag("invert", "", "The stack has bright density; the output will be dark.", _INPUT),
+    Flag("odd", "FILE", "Half stack of odd frames, same alignment (with --even).", _INPUT),
+    Flag("even", "FILE", "Half stack of even frames, same alignment (with --odd).", _INPUT),
+    Flag(
+        "model",
+        "default|DIR|FILE",
+        "The network: as shipped, a checkpoint folder or .safetensors.",
+        _RECONSTRUCTION,
+    ),
+    Flag("method", "network|fbp", "CryoLithe's network or plain filtered back-projection.", _RECONSTRUCTION),
+    Flag("engine", "features|exact", "Fast, or patch by patch as the paper defines it.", _RECONSTRUCTION),
+    Flag("oversample", "K", "Grid points a pixel for the features engine; more is closer to exact.", _RECONSTRUCTION),
+    Flag("grid", "true|public", "Voxels one pixel apart, or the public code's spacing.", _RECONSTRUCTION),
+    Flag("thickness", "N", "Voxels of the output along z.", _RECONSTRUCTION),
+    Flag("bin", "N", "Bin the projections N times.", _RECONSTRUCTION),
+    Flag("roi", "Z0:Z1,Y0:Y1,X0:X1", "Only this box of the full volume.", _RECONSTRUCTION),
+    Flag("patch_scale", "S", "Spacing of the patch's samples in pixels.", _RECONSTRUCTION),
+    Flag("output", "PATH", "The tomogram: OUT.ome.zarr or OUT.mrc.", _OUTPUT),
+    Flag("halves", "", "Also reconstruct the odd and the even tilts alone.", _OUTPUT),
+    Flag("dtype", "float32|float16|int16", "Voxel type; the scaling of int16 is recorded.", _OUTPUT),
+    Flag("ome_zarr", "0.4|0.5", "Version of OME-Zarr.", _OUTPUT),
+    Flag("overwrite", "", "Replace an output of ours that was made from other input or options.", _OUTPUT),
+    Flag("precision", "auto|float32|bfloat16|float16", "Arithmetic of the network.", _MACHINE),
+    Flag("device", "auto|cpu|cuda|cuda:N", "Where the network runs.", _MACHINE),
+    Flag("memory", "SIZE", "Most memory of each worker process: 8GiB.", _MACHINE),
+    Flag("cluster", "local[:N]|threads[:N]|ADDRESS", "Worker processes, threads or a Dask scheduler.", _MACHINE),
+)
+
+
+def takes_run_options(function: Callable[..., None]) -> Callable[..., None]:
+    """`function(stack, config, …, given)` as a command with every flag of the table, gathered into `given`.
+
+    Flags arrive as text or None, so that `RunOptions` judges all of them together and a flag that was not given
+    never overrides the config file.
+    """
+
+    def command(**values: Any) -> None:
+        given = {flag.name: values.pop(flag.name) for flag in FLAGS}
+        function(given={"stack": values.pop("stack"), **given}, **values)
+
+    own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.name != "given"]
+    stack = _parameter(
+        "stack", Annotated[str | None, typer.Argument(metavar="STACK", help="The tilt series (.mrc .st .ali).")]
+    )
+    table = [_parameter(flag.name, _annotation(flag)) for flag in FLAGS]
+    command.__signature__ = inspect.Signature([stack, *table, *own])  # type: ignore[attr-defined]
+    command.__doc__, command.__name__ = function.__doc__, function.__name__
+    command.__annotations__ = {}
+    return command
+
+
+def _parameter(name: str, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation)
+
+
+def _annotation(flag: Flag) -> Any:
+    if not flag.value:
+        return Annotated[
+            bool | None, typer.Option(*flag.words, help=flag.text, rich_help_panel=flag.panel, show_default=False)
+        ]
+    choices = [choice for choice in flag.choices if choice == choice.lower()]
+    return Annotated[
+        str | None,
+        typer.Option(
+            *flag.words,
+            metavar=flag.value,
+            help=flag.text,
+            rich_help_panel=flag.panel,
+            autocompletion=(lambda incomplete: [c for c in choices if c.startswith(incomplete)]) if choices else None,
+        ),
+    ]

@@ -1,0 +1,36 @@
+"""`info`: what a file or folder is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cryolithe_stream.errors import MissingFileError
+from cryolithe_stream_cli.show import show
+
+
+def info(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A stack, projection store, tomogram or model.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Describe a stack, a store of projections, a tomogram or a model."""
+    show(_describe(path), as_json=as_json)
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise MissingFileError(f"{path} does not exist")
+    if path.suffix == ".safetensors" or (path / "config.json").is_file():
+        from cryolithe_stream.network import load_model
+        from cryolithe_stream_cli.models import describe_model
+
+        return describe_model(load_model(str(path)))
+    if path.is_dir():
+        from cryolithe_stream.store import describe
+
+        return describe(path)
+    from cryolithe_stream.read import describe_stack
+
+    return describe_stack(path)

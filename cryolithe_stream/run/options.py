@@ -1,0 +1,181 @@
+"""Everything that a reconstruction can be told: one object for the command line, YAML files and Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from cryolithe_stream.errors import FormatError, InputError, MissingFileError
+from cryolithe_stream.run.parse import parse_bytes, parse_cluster, parse_device, parse_exclude, parse_roi, suggestion
+
+Method = Literal["network", "fbp"]
+EngineName = Literal["features", "exact"]
+Grid = Literal["true", "public"]
+OmeZarr = Literal["0.4", "0.5"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+OutputType = Literal["float32", "float16", "int16"]
+
+
+def _output(value: object) -> Path:
+    path = Path(str(value)).expanduser()
+    if path.suffix.lower() not in (".zarr", ".mrc"):
+        raise ValueError("the output ends in .ome.zarr or .mrc")
+    return path
+
+
+def _choice(value: object) -> object:
+    """YAML reads `true` and `0.4` as a truth and a number where their names are meant."""
+    return str(value).lower() if isinstance(value, bool | float) else value
+
+
+UserPath = Annotated[Path, BeforeValidator(lambda value: Path(str(value)).expanduser())]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class RunOptions(BaseModel):
+    """Options of one reconstruction, checked as a whole: InputError lists every fault at once.
+
+    `thickness` is in voxels of the output, `pixel_size` and `alignment_pixel_size` in Å, `memory` in bytes for each
+    worker process, `exclude` in 1-based view numbers. None leaves the choice to the input, the model or the machine.
+    `odd` and `even` are half stacks (from frames) that share the alignment of `stack`; `halves` splits its tilts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stack: UserPath
+    output: Annotated[Path, BeforeValidator(_output)]
+    angles: UserPath | None = None
+    alignment: UserPath | None = None
+    mdoc: UserPath | None = None
+    model: str = "default"
+    method: Method = "network"
+    engine: EngineName = "features"
+    oversample: Count | None = None
+    grid: Annotated[Grid, BeforeValidator(_choice)] = "true"
+    thickness: Count | None = None
+    bin: Count = 1
+    pixel_size: Positive | None = None
+    alignment_pixel_size: Positive | None = None
+    roi: Annotated[str, BeforeValidator(parse_roi)] | None = None
+    halves: bool = False
+    odd: UserPath | None = None
+    even: UserPath | None = None
+    patch_scale: Positive | None = None
+    invert: bool = False
+    exclude: Annotated[tuple[int, ...], BeforeValidator(parse_exclude)] = ()
+    precision: Precision = "auto"
+    device: Annotated[str, BeforeValidator(parse_device)] = "auto"
+    memory: Annotated[int, BeforeValidator(parse_bytes)] | None = None
+    cluster: Annotated[str, BeforeValidator(parse_cluster)] = "local"
+    dtype: OutputType = "float32"
+    ome_zarr: Annotated[OmeZarr, BeforeValidator(_choice)] = "0.5"
+    overwrite: bool = False
+
+    if not TYPE_CHECKING:  # type checkers keep the constructor that pydantic derives from the fields
+
+        def __init__(self, **values: Any) -> None:
+            faults = _conflicts(values)
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                faults = [*_faults(error), *faults]
+            if faults:
+                count = "an option is wrong" if len(faults) == 1 else f"{len(faults)} options are wrong"
+                raise InputError(f"{count}: {'; '.join(faults)}", fix="Correct them together and start again")
+
+    @classmethod
+    def merged(
+        cls, given: Mapping[str, object], *, config: Path | None = None, fallback: Mapping[str, object] | None = None
+    ) -> RunOptions:
+        """Options from what was given, else from the YAML file `config`, else from `fallback`, else the defaults.
+
+        A value of None counts as not given. Relative paths in the file start at the current folder, as flags do.
+        Raises MissingFileError or FormatError for the file and InputError for the options.
+        """
+        layers = [fallback or {}, read_config(config) if config else {}, given]
+        values: dict[str, Any] = {k: v for layer in layers for k, v in layer.items() if v is not None}
+        return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every option that is not None as JSON types; `merged` reads them back to the same options."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def describes_voxels(self) -> dict[str, Any]:
+        """The options that change the voxels written, as JSON types: the fingerprint's share of the options.
+
+        Paths are left out, because the content of the files counts, and so are memory, workers and `overwrite`,
+        which change no voxel. What only a network needs is left out of a filtered back-projection.
+        """
+        unneeded = _NO_VOXELS | (_NETWORK_ONLY if self.method == "fbp" else set())
+        if self.engine == "exact":
+            unneeded = unneeded | {"oversample"}
+        return self.model_dump(mode="json", exclude=unneeded)
+
+
+_ONE_A_LINE = "Write one 'name: value' a line"
+_PATHS = {"stack", "output", "angles", "alignment", "mdoc", "model", "odd", "even"}
+_NO_VOXELS = _PATHS | {"memory", "cluster", "device", "overwrite"}
+_NETWORK_ONLY = {"engine", "oversample", "patch_scale"}
+
+
+def read_config(path: Path) -> dict[str, object]:
+    """Options by name from a YAML file, read without building objects; dashes in names count as underscores.
+
+    Raises MissingFileError when it cannot be read and FormatError when it is not a mapping of names to values.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MissingFileError(f"the config file {path} cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise FormatError(f"the config file {path} is not YAML ({reason})", fix=_ONE_A_LINE) from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise FormatError(f"the config file {path} holds no options", fix=_ONE_A_LINE)
+    return {key.replace("-", "_"): value for key, value in content.items()}
+
+
+def _conflicts(values: Mapping[str, object]) -> list[str]:
+    """Faults between options, found from raw values so that they are told together with the other faults."""
+
+    def has(name: str) -> bool:
+        return values.get(name) not in (None, False)
+
+    faults = []
+    if has("odd") != has("even"):
+        given, lacking = ("odd", "even") if has("odd") else ("even", "odd")
+        faults.append(f"{lacking}: {given} was given without it, half stacks come in pairs")
+    if has("halves") and has("odd") and has("even"):
+        faults.append("halves: excludes odd and even, which bring their own halves")
+    inputs = ("stack", "odd", "even", "angles", "alignment", "mdoc")
+    if has("output") and (same := [name for name in inputs if values.get(name) == values["output"]]):
+        faults.append(f"output: is the same file as {same[0]}")
+    return faults
+
+
+def _faults(error: ValidationError) -> list[str]:
+    """One clause for each fault that pydantic found: the option, what was got and what is expected."""
+    return [_fault(detail) for detail in error.errors(include_url=False)]
+
+
+def _fault(detail: Any) -> str:
+    name, got, context = str(detail["loc"][0]), detail["input"], detail.get("ctx", {})
+    if detail["type"] == "extra_forbidden":
+        return f"{name}: no option has this name{suggestion(name, RunOptions.model_fields)}"
+    if detail["type"] == "missing":
+        return f"{name}: is needed and was not given"
+    if detail["type"] == "literal_error":
+        expected = str(context["expected"])
+        hint = suggestion(str(got), re.findall(r"'([^']+)'", expected))
+        return f"{name}: got {got!r}, expected {expected}{hint}"
+    if detail["type"] == "value_error":
+        return f"{name}: got {got!r}, {context['error']}"
+    return f"{name}: got {got!r}, {detail['msg'].replace('Input should', 'it should')}"
