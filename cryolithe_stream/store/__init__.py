@@ -1,0 +1,43 @@
+"""What is kept on disk: projections, tomograms, ledgers and MRC volumes."""
+
+from cryolithe_stream.store.boxes import box_checksum, write_box, write_box_bytes
+from cryolithe_stream.store.downsample import downsample_shard, downsample_shard_bytes
+from cryolithe_stream.store.export import export_mrc, write_mrc
+from cryolithe_stream.store.layout import OmeVersion, TomogramLayout, level_shapes
+from cryolithe_stream.store.ledger import Ledger, LedgerRecord, read_ledger
+from cryolithe_stream.store.mrc import MrcVolume
+from cryolithe_stream.store.ownership import is_ours, remove_output, require_replaceable
+from cryolithe_stream.store.projections import ROWS_PER_CHUNK, ProjectionStore, strips_bytes
+from cryolithe_stream.store.tomogram import Tomogram, create_tomogram, finish_tomogram, open_tomogram
+from cryolithe_stream.store.values import DtypeName, Scaling, Statistics, Written
+
+__all__ = [
+    "ROWS_PER_CHUNK",
+    "DtypeName",
+    "Ledger",
+    "LedgerRecord",
+    "MrcVolume",
+    "OmeVersion",
+    "ProjectionStore",
+    "Scaling",
+    "Statistics",
+    "Tomogram",
+    "TomogramLayout",
+    "Written",
+    "box_checksum",
+    "create_tomogram",
+    "downsample_shard",
+    "downsample_shard_bytes",
+    "export_mrc",
+    "finish_tomogram",
+    "is_ours",
+    "level_shapes",
+    "open_tomogram",
+    "read_ledger",
+    "remove_output",
+    "require_replaceable",
+    "strips_bytes",
+    "write_box",
+    "write_box_bytes",
+    "write_mrc",
+]

@@ -1,0 +1,65 @@
+"""What this program wrote, and may therefore replace: anything else is never deleted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from cryolithe_stream.errors import OutputError
+from cryolithe_stream.store.faults import output_faults
+
+MRC_SIGNATURE = "cryolithe-stream"
+_LABEL_COUNT, _LABELS, _LABEL_BYTES, _HEADER_BYTES = 220, 224, 80, 1024
+
+
+def is_ours(path: Path) -> bool:
+    """Whether `path` is a Zarr group, a ledger or an MRC file that this program wrote.
+
+    An MRC file is ours when its last label says so: other programs add theirs after it.
+    """
+    if path.is_file():
+        return _signed_mrc(path)
+    return any(_mentions_us(path / name) for name in ("zarr.json", ".zattrs", "plan.json"))
+
+
+def remove_output(path: Path) -> None:
+    """Delete what this program wrote at `path`; nothing there is fine.
+
+    Raises OutputError when what stands there is not ours or cannot be deleted.
+    """
+    if not path.exists():
+        return
+    if not is_ours(path):
+        raise OutputError(f"{path} was not written by cryolithe-stream and stays", fix="Move it away or name another")
+    with output_faults(path):
+        if path.is_file():
+            path.unlink()
+        else:
+            shutil.rmtree(path)
+
+
+def require_replaceable(path: Path, *, overwrite: bool) -> None:
+    """Raise OutputError when something stands at `path`, unless it is ours and may be overwritten."""
+    if path.exists() and not (overwrite and is_ours(path)):
+        raise OutputError(f"{path} exists and stays", fix="Name another output, or --overwrite one of ours")
+
+
+def _mentions_us(file: Path) -> bool:
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return False
+    if not isinstance(content, dict):
+        return False
+    return "cryolithe_stream" in content or "cryolithe_stream" in content.get("attributes", {})
+
+
+def _signed_mrc(path: Path) -> bool:
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    count = int.from_bytes(header[_LABEL_COUNT:_LABELS], "little")
+    if len(header) < _HEADER_BYTES or not 1 <= count <= 10:
+        return False
+    last = _LABELS + (count - 1) * _LABEL_BYTES
+    return header[last : last + _LABEL_BYTES].startswith(MRC_SIGNATURE.encode())
