@@ -92,10 +92,11 @@ class Wavelet:
         assert coefs.shape == (self.n_channels, *coefficient_box.shape), "coefs are those of coefficient_box"
         assert _contains(coefficient_box, boxes[-1]), "coefficient_box holds all that voxel_box needs"
         window = boxes[-1].shifted(_shape3(-i for i in coefficient_box.start))
-        data = torch.as_tensor(coefs)[(slice(None), *window.slices)]
+        z, y, x = window.slices
+        data = torch.as_tensor(coefs)[:, z, y, x]
         filters = pywt.Wavelet(self.name)
         for out in reversed(boxes[:-1]):
-            bands = data.unflatten(0, (8, -1))
+            bands = data.reshape(8, -1, *data.shape[1:])
             for axis in _Y_X_Z:
                 low, high = bands.chunk(2)
                 bands = _synthesise(low, high, filters, axis, (out.start[axis], out.stop[axis]))
