@@ -35,7 +35,7 @@ class BlockPlan:
     Shapes are `(z, y, x)` in voxels. `strips_tyx` is the `(tilt, row, column)` shape of the largest block's strips.
     `shape_bytes` lists each shape of block that occurs with its projected bytes, baseline included; `bytes_read` is
     what all blocks together read of the float32 projections. `work` is the cost of all blocks and `longest_work` of
-    the longest, in the units of the engine's cost model.
+    the longest, in the units of the engine's cost model, each with a block's fixed cost.
     """
 
     volume_zyx: Shape3

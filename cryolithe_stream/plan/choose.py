@@ -22,6 +22,9 @@ CostOf = Callable[[Shape3, StripLayout], float]
 
 FLOAT32_BYTES = 4
 
+TASK_VOXELS = 2**18
+"""Voxels whose work a block's fixed cost equals (a task, its files): without it, a fast engine's files are tiny."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -92,9 +95,8 @@ def plan_blocks(
         volume_zyx, window, detector_yx, strips_of, bytes_of, cost_of, budget_bytes, baseline_bytes, workers
     )
     chunk = chunk_zyx or default_chunk(window.shape, workers)
-    candidates = [
-        _candidate(problem, tiling) for tiling in dict.fromkeys(tilings(window.shape, chunk, sharded=sharded))
-    ]
+    distinct = dict.fromkeys(tilings(window.shape, chunk, sharded=sharded))
+    candidates = _with_fixed_cost([_candidate(problem, tiling) for tiling in distinct], window.n_voxels)
     enough = min(BLOCKS_PER_WORKER * workers, max(len(c.tiling) for c in candidates))
 
     def merit(c: Candidate) -> tuple[bool, float, int, int]:
@@ -139,6 +141,12 @@ def _candidate(problem: Problem, tiling: Tiling) -> Candidate:
         sum(work * kind.count for work, kind in zip(works, kinds, strict=True)),
         max(works),
     )
+
+
+def _with_fixed_cost(candidates: list[Candidate], n_voxels: int) -> list[Candidate]:
+    """The candidates with the fixed cost of each block, at the price per voxel of the cheapest."""
+    fixed = TASK_VOXELS * min(c.work for c in candidates) / n_voxels
+    return [replace(c, work=c.work + fixed * len(c.tiling), longest_work=c.longest_work + fixed) for c in candidates]
 
 
 def _kinds(problem: Problem, tiling: Tiling, places: Callable[[Run], Iterable[int]]) -> list[Kind]:

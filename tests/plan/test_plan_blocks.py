@@ -184,6 +184,12 @@ def test_with_room_blocks_are_wide_in_z_and_x_and_thin_in_y() -> None:
     assert 32 * MIB <= 4 * prod(plan.shard_zyx) <= 128 * MIB
 
 
+def test_the_files_of_an_engine_whose_cost_is_voxels_alone_are_not_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Series, "cost_of", lambda _self, shape, _strips: float(prod(shape)))
+    plan = series(200, 1024, 1024).plan(workers=8)
+    assert 4 * prod(min(s, n) for s, n in zip(plan.shard_zyx, plan.volume_zyx, strict=True)) >= 8 * MIB
+
+
 def test_a_tight_memory_cuts_the_same_volume_into_smaller_dearer_blocks() -> None:
     ours = series(200, 1024, 1024)
     roomy, tight = ours.plan(memory=2 * GIB), ours.plan(memory=BASELINE + 60 * MIB)
