@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cryolithe_stream.errors import MissingFileError
+from cryolithe_stream.errors import DamagedStoreError, FormatError, MissingFileError
 from cryolithe_stream_cli.show import show
 
 
@@ -28,9 +28,37 @@ def _describe(path: Path) -> dict[str, Any]:
 
         return describe_model(load_model(str(path)))
     if path.is_dir():
-        from cryolithe_stream.store import describe
-
-        return describe(path)
+        return _describe_folder(path)
     from cryolithe_stream.read import describe_stack
 
     return describe_stack(path)
+
+
+def _describe_folder(path: Path) -> dict[str, Any]:
+    from cryolithe_stream.store import ProjectionStore, open_tomogram
+
+    try:
+        tomogram = open_tomogram(path)
+    except FormatError:
+        try:
+            store = ProjectionStore.open(path)
+        except DamagedStoreError as error:
+            raise FormatError(f"{path} is no tomogram, projections or model that this program knows") from error
+        return {
+            "projections": str(path),
+            "shape_tyx": list(store.shape_tyx),
+            "pixel_angstrom": store.pixel_angstrom,
+            "tilts_deg": [float(tilt) for tilt in store.tilts_deg],
+            "provenance": store.attributes,
+        }
+    layout = tomogram.layout
+    return {
+        "tomogram": str(path),
+        "finished": tomogram.finished,
+        "ome_zarr": layout.version,
+        "shape_zyx": list(layout.shape_zyx),
+        "voxel_angstrom": layout.voxel_angstrom,
+        "dtype": layout.dtype,
+        "levels": tomogram.n_levels,
+        "provenance": tomogram.attributes,
+    }

@@ -24,10 +24,11 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only plan: print it and write nothing.")] = False,
 ) -> None:
     """Reconstruct a tilt series. The same command again continues a run that was stopped."""
-    from cryolithe_stream.run import plan_run, reconstruct_series
     from cryolithe_stream.run.options import RunOptions
 
-    options = RunOptions.merged(given, config=config)
+    options = RunOptions.merged(given, config=config)  # judged before anything heavy is loaded
+    from cryolithe_stream.run import plan_run, reconstruct_series
+
     if dry_run:
         show(plan_run(options).summary(), as_json=False)
         return
@@ -40,8 +41,9 @@ def run(
 @takes_run_options
 def plan(given: dict[str, Any], config: Config = None, as_json: AsJson = False) -> None:
     """Print what `run` would do: blocks, strips, bytes read, peak memory and estimated time. Writes nothing."""
-    from cryolithe_stream.run import plan_run
     from cryolithe_stream.run.options import RunOptions
 
     options = RunOptions.merged(given, config=config, fallback={"output": "tomogram.ome.zarr"})
+    from cryolithe_stream.run import plan_run
+
     show(plan_run(options).summary(), as_json=as_json)

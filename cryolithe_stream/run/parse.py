@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 from difflib import get_close_matches
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
@@ -24,7 +25,7 @@ def parse_bytes(value: object) -> int:
     if match is None or isinstance(value, bool):
         raise ValueError("a size is a number with an optional unit, such as 8GiB or 500MB")
     number, prefix, binary = match.groups()
-    size = int(float(number) * (1024 if binary else 1000) ** " kmgt".index(prefix.lower() or " "))
+    size = int(Decimal(number) * (1024 if binary else 1000) ** " kmgt".index(prefix.lower() or " "))
     if size < 1:
         raise ValueError("a size is at least one byte")
     return size
