@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from cryolithe_stream.errors import CryolitheWarning, ModelError, UnsupportedError
 from cryolithe_stream.network.config import SliceSetConfig
@@ -38,7 +38,7 @@ class _PublicConfig(BaseModel):
     model: dict[str, Any]
     training: _Training
     filter_projections: bool
-    use_2d_filters: bool = Field(default=False, validation_alias=AliasChoices("use_2D_filters", "use_2d_filters"))
+    use_2d_filters: bool = Field(default=False, validation_alias="use_2D_filters")
     use_2d_misspelt: bool = Field(default=False, validation_alias="use_2D_fitlers")
 
 
@@ -46,7 +46,8 @@ def load_checkpoint(folder: Path) -> Model:
     """The model in a folder with `config.json` and `checkpoint.pth`.
 
     When `checkpoint.pth` is missing or damaged, `checkpoint_BP.pth` is read in its place, with a warning; not when it
-    was refused. Raises ModelError (UnsafePickleError for a file that carries anything but model data) or UnsupportedError.
+    was refused. Raises UnsafePickleError for a file that carries anything but model data, UnsupportedError for an option
+    that cannot be run, ModelError for anything else.
     """
     config = _read_config(folder / "config.json")
     backup = folder / "checkpoint_BP.pth"

@@ -86,7 +86,7 @@ class CosineRamp:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProjectionFilter:
-    """What is done to each normalised frame before it is stored: a filter of the frame, then a ramp along x, or neither."""
+    """What is done to each normalised frame before it is stored: a filter of the frame, a ramp along x, or neither."""
 
     ramp: Ramp | None = None
     frame: FrameFilter | None = None
