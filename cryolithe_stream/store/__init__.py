@@ -4,11 +4,13 @@ from cryolithe_stream.store.boxes import box_checksum, write_box, write_box_byte
 from cryolithe_stream.store.downsample import downsample_shard, downsample_shard_bytes
 from cryolithe_stream.store.export import export_mrc, write_mrc
 from cryolithe_stream.store.layout import OmeVersion, TomogramLayout, level_shapes
+from cryolithe_stream.store.labels import fingerprint_label, mrc_fingerprint, mrc_labels
 from cryolithe_stream.store.ledger import Ledger, LedgerRecord, read_ledger
 from cryolithe_stream.store.mrc import MrcVolume
+from cryolithe_stream.store.multiscales import finish_tomogram
 from cryolithe_stream.store.ownership import is_ours, remove_output, require_replaceable
 from cryolithe_stream.store.projections import ROWS_PER_CHUNK, ProjectionStore, strips_bytes
-from cryolithe_stream.store.tomogram import Tomogram, create_tomogram, finish_tomogram, open_tomogram
+from cryolithe_stream.store.tomogram import Tomogram, create_tomogram, open_tomogram
 from cryolithe_stream.store.values import DtypeName, Scaling, Statistics, Written
 
 __all__ = [
@@ -29,9 +31,12 @@ __all__ = [
     "downsample_shard",
     "downsample_shard_bytes",
     "export_mrc",
+    "fingerprint_label",
     "finish_tomogram",
     "is_ours",
     "level_shapes",
+    "mrc_fingerprint",
+    "mrc_labels",
     "open_tomogram",
     "read_ledger",
     "remove_output",

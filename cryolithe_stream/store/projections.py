@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,7 @@ class ProjectionStore:
             )
             _create_coordinates(group, shape_tyx, tilts_deg, pixel_angstrom)
             _create_projections(group, shape_tyx, rows_per_chunk)
+            _consolidate(folder)
         return cls(path, tilts_deg, pixel_angstrom, attributes, zarr.open_array(path / _KIND, mode="r+"))
 
     @classmethod
@@ -138,9 +140,13 @@ class ProjectionStore:
 
 
 def strips_bytes(layout: StripLayout, *, width: int, rows_per_chunk: int = ROWS_PER_CHUNK) -> int:
-    """Upper bound of what `read_strips` allocates: the strips, and the row bands of one tilt as file and as array."""
-    bands = (layout.n_rows - 1) // rows_per_chunk + 2
-    return 4 * math.prod(layout.shape) + 3 * 4 * bands * rows_per_chunk * width + (1 << 19)
+    """Upper bound of what `read_strips` allocates on a detector of `width` columns.
+
+    The strips of all tilts, and of one tilt the row bands as file and as arrays, and the piece cut out of them.
+    """
+    n_bands = (layout.first_row + layout.n_rows - 1) // rows_per_chunk - layout.first_row // rows_per_chunk + 1
+    bands = 4 * n_bands * rows_per_chunk * width
+    return 4 * (math.prod(layout.shape) + layout.n_rows * layout.n_columns) + 2 * bands + bands // 16 + (1 << 18)
 
 
 def _overlap(first: int, count: int, size: int) -> tuple[slice, slice] | None:
@@ -155,6 +161,15 @@ def _make_room(path: Path) -> None:
         raise OutputError(f"{path} exists and holds no projections of ours", fix="Name another folder or move it away")
     with output_faults(path):
         shutil.rmtree(path)
+
+
+def _consolidate(folder: Path) -> None:
+    """Gather the arrays' metadata in the group's: without it xarray.open_zarr warns."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Consolidated metadata is currently not part in the Zarr format 3", UserWarning
+        )
+        zarr.consolidate_metadata(folder)
 
 
 def _create_projections(group: zarr.Group, shape_tyx: Shape3, rows_per_chunk: int) -> None:

@@ -1,4 +1,4 @@
-"""An OME-Zarr tomogram: made with all its level arrays, opened lazily, finished by its metadata alone."""
+"""An OME-Zarr tomogram: made with all its level arrays, and opened lazily."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ import zarr
 
 from cryolithe_stream.errors import FormatError, MissingFileError, OutputError
 from cryolithe_stream.geometry import Box, Float32s, Shape3
-from cryolithe_stream.store.atomic import folder_made_whole, sync
-from cryolithe_stream.store.faults import output_faults
+from cryolithe_stream.store.atomic import folder_made_whole
 from cryolithe_stream.store.layout import OmeVersion, TomogramLayout
 from cryolithe_stream.store.values import DtypeName, Scaling, checked_scaling, decode
 
 PathLike = str | os.PathLike[str]
 ATTRIBUTE_KEY = "cryolithe_stream"
-_AXES = ("z", "y", "x")
-_UNIT = "angstrom"
+AXES = ("z", "y", "x")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,43 +108,6 @@ def open_tomogram(path: PathLike) -> Tomogram:
     return Tomogram(path, layout, entry, finished=isinstance(ome, dict) and "multiscales" in ome)
 
 
-def finish_tomogram(path: PathLike, attributes: dict[str, Any]) -> None:
-    """Write the provenance, then the multiscales metadata, after which the tomogram counts as finished.
-
-    `attributes` (JSON) come under the key "cryolithe_stream". Axes are z, y, x in angstrom; level i has scale
-    voxel·2^i and translation voxel·(2^i − 1)/2, plus the origin. Temporary files of killed writers are removed.
-    """
-    # ome-zarr loads Dask and pandas: a second that only this step should pay.
-    from ome_zarr.format import FormatV04, FormatV05
-    from ome_zarr.writer import write_multiscales_metadata
-
-    tomogram = open_tomogram(path)
-    layout = tomogram.layout
-    datasets = [
-        {
-            "path": str(level),
-            "coordinateTransformations": [
-                {"type": "scale", "scale": layout.scale_angstrom(level)},
-                {"type": "translation", "translation": layout.translation_angstrom(level)},
-            ],
-        }
-        for level in range(tomogram.n_levels)
-    ]
-    with output_faults(tomogram.path):
-        for partial in tomogram.path.rglob("*.partial"):
-            partial.unlink()
-        group = zarr.open_group(tomogram.path, mode="r+")
-        group.attrs[ATTRIBUTE_KEY] = {**attributes, "layout": layout.to_json()}
-        write_multiscales_metadata(
-            group,
-            datasets,
-            fmt=FormatV05() if layout.version == "0.5" else FormatV04(),
-            axes=[{"name": name, "type": "space", "unit": _UNIT} for name in _AXES],
-            name=tomogram.path.name.split(".")[0],
-        )
-        sync(tomogram.path / ("zarr.json" if layout.version == "0.5" else ".zattrs"))
-
-
 def open_level(path: Path, level: int, *, mode: Literal["r", "r+"]) -> zarr.Array[Any]:
     """One level's array; cheap: a single small file is read. Raises FormatError when it is not there."""
     try:
@@ -160,7 +121,7 @@ def _create_level(group: zarr.Group, level: int, shape: Shape3, layout: Tomogram
     attributes: dict[str, Any] = {"scale_factor": scale, "add_offset": offset} if layout.dtype == "int16" else {}
     sharded = layout.version == "0.5"
     if not sharded:
-        attributes["_ARRAY_DIMENSIONS"] = list(_AXES)
+        attributes["_ARRAY_DIMENSIONS"] = list(AXES)
     group.create_array(
         str(level),
         shape=shape,
@@ -170,5 +131,5 @@ def _create_level(group: zarr.Group, level: int, shape: Shape3, layout: Tomogram
         fill_value=0,
         attributes=attributes,
         chunk_key_encoding={"name": "default" if sharded else "v2", "separator": "/"},
-        dimension_names=_AXES if sharded else None,
+        dimension_names=AXES if sharded else None,
     )

@@ -1,0 +1,58 @@
+"""The metadata that make a tomogram an OME-Zarr image: written last, by ome-zarr."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import zarr
+
+from cryolithe_stream.store.atomic import sync
+from cryolithe_stream.store.faults import output_faults
+from cryolithe_stream.store.layout import TomogramLayout
+from cryolithe_stream.store.tomogram import ATTRIBUTE_KEY, AXES, PathLike, open_tomogram
+
+UNIT = "angstrom"
+
+
+def finish_tomogram(path: PathLike, attributes: dict[str, Any]) -> None:
+    """Write the provenance, then the multiscales metadata, after which the tomogram counts as finished.
+
+    `attributes` (JSON) come under the key "cryolithe_stream". Axes are z, y, x in angstrom; level i has scale
+    voxel·2^i and translation voxel·(2^i − 1)/2, plus the origin. Temporary files of killed writers are removed.
+    Raises OutputError when it cannot be written, and what `open_tomogram` raises.
+    """
+    tomogram = open_tomogram(path)
+    layout = tomogram.layout
+    with output_faults(tomogram.path):
+        for partial in tomogram.path.rglob("*.partial"):
+            partial.unlink()
+        group = zarr.open_group(tomogram.path, mode="r+")
+        group.attrs[ATTRIBUTE_KEY] = {**attributes, "layout": layout.to_json()}
+        _write_multiscales(group, layout, tomogram.path.name.split(".")[0])
+        sync(tomogram.path / ("zarr.json" if layout.version == "0.5" else ".zattrs"))
+
+
+def _write_multiscales(group: zarr.Group, layout: TomogramLayout, name: str) -> None:
+    # ome-zarr loads Dask and pandas, a second that only this step should pay, and warns of its own default argument.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Call to deprecated class Scaler", DeprecationWarning)
+        from ome_zarr.format import FormatV04, FormatV05
+        from ome_zarr.writer import write_multiscales_metadata
+    datasets = [
+        {
+            "path": str(level),
+            "coordinateTransformations": [
+                {"type": "scale", "scale": layout.scale_angstrom(level)},
+                {"type": "translation", "translation": layout.translation_angstrom(level)},
+            ],
+        }
+        for level in range(len(layout.level_shapes))
+    ]
+    write_multiscales_metadata(
+        group,
+        datasets,
+        fmt=FormatV05() if layout.version == "0.5" else FormatV04(),
+        axes=[{"name": axis, "type": "space", "unit": UNIT} for axis in AXES],
+        name=name,
+    )
