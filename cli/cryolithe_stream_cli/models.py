@@ -64,7 +64,7 @@ def describe_model(model: Model) -> dict[str, Any]:
     return {
         "model": model.name,
         "kind": f"wavelet {model.wavelet}, {model.wavelet_levels} level" if model.wavelet else "pixel",
-        "parameters": sum(p.numel() for p in model.network.parameters()),
+        "parameters": model.n_parameters,
         "patch_size": config.patch_size,
         "patch_scale": model.patch_scale,
         "oversample": model.oversample,

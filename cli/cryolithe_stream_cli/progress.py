@@ -6,24 +6,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from cryolithe_stream_cli.show import duration
 
+if TYPE_CHECKING:
+    from cryolithe_stream.run.progress import Progress
+
 _LINE_EVERY_S = 10.0
-
-
-class Progress(Protocol):
-    """What the pipeline reports to."""
-
-    def phase(self, name: str, total: int, unit: str) -> None:
-        """A phase of `total` units begins, the one before it is over."""
-
-    def advance(self, n: int, voxels: int = 0) -> None:
-        """`n` more units are done, and with them `voxels` voxels."""
-
-    def message(self, text: str) -> None:
-        """A line that the user should read."""
 
 
 class PlainProgress:
@@ -31,17 +21,19 @@ class PlainProgress:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._name, self._unit, self._total, self._done, self._voxels = "", "", 0, 0, 0
+        self._name, self._unit, self._total, self._done, self._before, self._voxels = "", "", 0, 0, 0, 0
         self._began = self._told = time.monotonic()
 
     def phase(self, name: str, total: int, unit: str) -> None:
         """A phase of `total` units begins; tells so."""
-        self._name, self._unit, self._total, self._done, self._voxels = name, unit, total, 0, 0
+        self._name, self._unit, self._total, self._done, self._before, self._voxels = name, unit, total, 0, 0, 0
         self._began = self._told = time.monotonic()
         self.message(f"{name}: {total} {unit}")
 
     def advance(self, n: int, voxels: int = 0) -> None:
         """`n` more units are done; tells so when the last line is old or the phase is over."""
+        if not self._done and n > 1 and not voxels:
+            self._before = n  # done by an earlier run: it tells nothing of this run's speed
         self._done, self._voxels = self._done + n, self._voxels + voxels
         now = time.monotonic()
         if self._done >= self._total or now - self._told >= _LINE_EVERY_S:
@@ -57,7 +49,8 @@ class PlainProgress:
         speed = f", {self._voxels / elapsed:,.0f} voxels/s" if self._voxels and elapsed > 0 else ""
         if self._done >= self._total:
             return f"{speed}, done in {duration(elapsed)}"
-        return f"{speed}, {duration(elapsed / self._done * (self._total - self._done))} left" if self._done else speed
+        fresh = self._done - self._before
+        return f"{speed}, {duration(elapsed / fresh * (self._total - self._done))} left" if fresh else speed
 
 
 @contextmanager

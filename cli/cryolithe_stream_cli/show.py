@@ -40,7 +40,7 @@ def _name(key: str) -> str:
 
 
 def _value(key: str, value: Any) -> str:
-    if value is None:
+    if value is None or value == "" or (isinstance(value, list | tuple) and not value):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -45,6 +45,16 @@ def test_plain_lines_come_at_the_start_every_ten_seconds_and_at_the_end(clock):
     ]
 
 
+def test_what_an_earlier_run_did_does_not_count_as_speed(clock):
+    stream = io.StringIO()
+    progress = PlainProgress(stream)
+    progress.phase("reconstruct", 100, "blocks")
+    progress.advance(90)
+    clock.now += 20
+    progress.advance(2, voxels=200)
+    assert stream.getvalue().splitlines()[-1] == "reconstruct: 92/100 blocks, 10 voxels/s, 1:20 min left"
+
+
 def test_not_a_terminal_gets_plain_lines_and_a_terminal_a_bar():
     stream, terminal = io.StringIO(), Terminal()
     for out in (stream, terminal):
