@@ -46,8 +46,8 @@ def load_checkpoint(folder: Path) -> Model:
     """The model in a folder with `config.json` and `checkpoint.pth`.
 
     When `checkpoint.pth` is missing or damaged, `checkpoint_BP.pth` is read in its place, with a warning; not when it
-    was refused. Raises UnsafePickleError for a file that carries anything but model data, UnsupportedError for an option
-    that cannot be run, ModelError for anything else.
+    was refused. Raises UnsafePickleError for a file that carries anything but model data, UnsupportedError for an
+    option that cannot be run, ModelError for anything else.
     """
     config = _read_config(folder / "config.json")
     backup = folder / "checkpoint_BP.pth"
