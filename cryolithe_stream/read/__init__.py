@@ -1,0 +1,29 @@
+"""Files into tilt series: stacks, angles, alignments, metadata."""
+
+from cryolithe_stream.read.angles import read_angles
+from cryolithe_stream.read.describe import describe_stack
+from cryolithe_stream.read.header import looks_like_stack
+from cryolithe_stream.read.mdoc import Mdoc, read_mdoc
+from cryolithe_stream.read.series import Alignment, TiltSeries
+from cryolithe_stream.read.solution import VolumeHint
+from cryolithe_stream.read.stack import Stack
+from cryolithe_stream.read.text import PathLike, format_views, parse_views
+from cryolithe_stream.read.tiltseries import read_tilt_series
+from cryolithe_stream.read.xf import read_xf
+
+__all__ = [
+    "Alignment",
+    "Mdoc",
+    "PathLike",
+    "Stack",
+    "TiltSeries",
+    "VolumeHint",
+    "describe_stack",
+    "format_views",
+    "looks_like_stack",
+    "parse_views",
+    "read_angles",
+    "read_mdoc",
+    "read_tilt_series",
+    "read_xf",
+]
