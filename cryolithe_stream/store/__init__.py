@@ -3,8 +3,8 @@
 from cryolithe_stream.store.boxes import box_checksum, write_box, write_box_bytes
 from cryolithe_stream.store.downsample import downsample_shard, downsample_shard_bytes
 from cryolithe_stream.store.export import export_mrc, write_mrc
-from cryolithe_stream.store.layout import OmeVersion, TomogramLayout, level_shapes
 from cryolithe_stream.store.labels import fingerprint_label, mrc_fingerprint, mrc_labels
+from cryolithe_stream.store.layout import OmeVersion, TomogramLayout, level_shapes
 from cryolithe_stream.store.ledger import Ledger, LedgerRecord, read_ledger
 from cryolithe_stream.store.mrc import MrcVolume
 from cryolithe_stream.store.multiscales import finish_tomogram

@@ -46,7 +46,10 @@ def write_box(path: PathLike, box: Box, block: Float32s) -> Written:
 
 
 def write_box_bytes(box: Box, dtype: DtypeName, shard_zyx: Shape3) -> int:
-    """Upper bound of what `write_box` allocates beside the block: one shard converted, encoded and joined."""
+    """Upper bound of what `write_box` allocates beside the block: one shard converted, encoded and joined.
+
+    For an MRC volume, which converts whole blocks, take the block as the shard.
+    """
     shard = math.prod(min(b, s) for b, s in zip(box.shape, shard_zyx, strict=True))
     return shard_write_bytes(shard, dtype) + 4 * 8 * math.prod(shard_zyx[1:]) + _OVERHEAD_BYTES
 

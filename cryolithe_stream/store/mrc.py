@@ -17,6 +17,7 @@ from cryolithe_stream.errors import DamagedStoreError, MissingFileError
 from cryolithe_stream.geometry import Box, Float32s, Shape3
 from cryolithe_stream.store.atomic import sync
 from cryolithe_stream.store.faults import output_faults
+from cryolithe_stream.store.labels import mrc_labels
 from cryolithe_stream.store.ownership import MRC_SIGNATURE, require_replaceable
 from cryolithe_stream.store.tomogram import PathLike
 from cryolithe_stream.store.values import (
@@ -98,7 +99,7 @@ class MrcVolume:
                 header = file.header
             dtype = next(name for name, mode in _MODES.items() if mode == header.mode)
             shape: Shape3 = (int(header.nz), int(header.ny), int(header.nx))
-            found = [_SCALING.search(text.decode()) for text in header.label]
+            found = [_SCALING.search(label) for label in mrc_labels(path)]
             volume = cls(path, shape, dtype, next(((float(m[1]), float(m[2])) for m in found if m), UNSCALED))
             complete = path.stat().st_size == _HEADER_BYTES + volume._n_bytes
         except (OSError, ValueError, StopIteration) as error:

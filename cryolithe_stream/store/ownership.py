@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 from cryolithe_stream.errors import OutputError
 from cryolithe_stream.store.faults import output_faults
+from cryolithe_stream.store.labels import mrc_labels
 
 MRC_SIGNATURE = "cryolithe-stream"
-_LABEL_COUNT, _LABELS, _LABEL_BYTES, _HEADER_BYTES = 220, 224, 80, 1024
+_LEDGER_LEFTOVER = re.compile(r"lock|journal\.txt|\.plan\.json\.\d+\.partial")
 
 
 def is_ours(path: Path) -> bool:
     """Whether `path` is a Zarr group, a ledger or an MRC file that this program wrote.
 
-    An MRC file is ours when its last label says so: other programs add theirs after it.
+    An MRC file is ours when its last label says so: other programs add theirs after it. What a ledger whose creation
+    was interrupted leaves behind, with nothing else in the folder, is ours too.
     """
     if path.is_file():
         return _signed_mrc(path)
+    if not path.is_dir():
+        return False
+    names = [entry.name for entry in path.iterdir()]
+    if names and all(_LEDGER_LEFTOVER.fullmatch(name) for name in names):
+        return True
     return any(_mentions_us(path / name) for name in ("zarr.json", ".zattrs", "plan.json"))
 
 
@@ -56,10 +64,5 @@ def _mentions_us(file: Path) -> bool:
 
 
 def _signed_mrc(path: Path) -> bool:
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
-    count = int.from_bytes(header[_LABEL_COUNT:_LABELS], "little")
-    if len(header) < _HEADER_BYTES or not 1 <= count <= 10:
-        return False
-    last = _LABELS + (count - 1) * _LABEL_BYTES
-    return header[last : last + _LABEL_BYTES].startswith(MRC_SIGNATURE.encode())
+    labels = mrc_labels(path)
+    return bool(labels) and labels[-1].startswith(MRC_SIGNATURE)

@@ -8,7 +8,7 @@ import pytest
 from cryolithe_stream.geometry import Box
 from cryolithe_stream.store import Tomogram, create_tomogram, write_box
 
-SHAPE = (70, 90, 133)
+SHAPE = (40, 70, 133)
 VERSIONS = [("0.5", (16, 32, 32), (32, 64, 64)), ("0.4", (32, 64, 64), (32, 64, 64))]
 
 

@@ -34,7 +34,7 @@ def test_floats_come_back_exactly(make_tomogram, fill, volume, dtype):
 
 def test_several_shards_in_one_box(make_tomogram, volume):
     tomogram = make_tomogram()
-    box = Box((32, 0, 64), (70, 90, 133))
+    box = Box((32, 0, 64), (40, 70, 133))
     report = write_box(tomogram.path, box, volume[box.slices])
     np.testing.assert_array_equal(tomogram.read_box(box), volume[box.slices])
     assert not tomogram.level(0)[:32].any()
@@ -82,7 +82,7 @@ def test_values_that_are_no_numbers_are_refused(make_tomogram, volume, dtype, ba
         Box((0, 0, 0), (31, 64, 64)),
         Box((16, 0, 0), (32, 64, 64)),
         Box((0, 0, 0), (32, 64, 134)),
-        Box((64, 64, 128), (70, 90, 132)),
+        Box((32, 64, 128), (40, 70, 132)),
         Box((0, 0, 64), (32, 64, 64)),
     ],
 )
@@ -100,10 +100,10 @@ def test_a_torn_shard_is_written_again(make_tomogram, fill, volume):
     tomogram = make_tomogram()
     fill(tomogram, volume)
     files = [f for f in (tomogram.path / "0").rglob("*") if f.is_file() and f.name.isdigit()]
-    assert len(files) == 3 * 2 * 3
+    assert len(files) == 2 * 2 * 3
     for file in files:
         file.write_bytes(file.read_bytes()[:100])
-    box = Box((64, 64, 128), (70, 90, 133))
+    box = Box((32, 64, 128), (40, 70, 133))
     with pytest.raises(FormatError, match="cannot be read"):
         box_checksum(tomogram.path, box)
     fill(tomogram, volume)
@@ -130,7 +130,7 @@ def test_processes_write_disjoint_shards_at_once(make_tomogram, volume, tmp_path
 
 
 def test_statistics_of_parts_are_those_of_the_whole(volume):
-    parts = [Statistics.of(volume[a:b] + 100) for a, b in [(0, 7), (7, 8), (8, 70)]]
+    parts = [Statistics.of(volume[a:b] + 100) for a, b in [(0, 7), (7, 8), (8, 40)]]
     merged = Statistics()
     for part in parts:
         merged = merged.merge(part)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryolithe_stream.errors import DamagedStoreError, MissingFileError, OutputError
-from cryolithe_stream.store import Ledger, read_ledger
+from cryolithe_stream.store import Ledger, is_ours, read_ledger
 
 PLAN = {"blocks": [1, 2, 3], "shard": [64, 64, 64]}
 
@@ -136,6 +136,9 @@ def test_an_interrupted_creation_starts_again_without_old_marks(tmp_path):
         ledger.mark("old", {})
     (path / "plan.json").unlink()
     assert not Ledger.exists(path)
+    assert is_ours(path)
+    (path / "notes.txt").write_text("x")
+    assert not is_ours(path)
     with pytest.raises(MissingFileError):
         Ledger.open(path)
     with pytest.raises(MissingFileError):

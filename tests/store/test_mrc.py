@@ -13,8 +13,11 @@ from cryolithe_stream.store import (
     Statistics,
     downsample_shard,
     export_mrc,
+    fingerprint_label,
     finish_tomogram,
     is_ours,
+    mrc_fingerprint,
+    mrc_labels,
     remove_output,
     write_mrc,
 )
@@ -30,7 +33,7 @@ def blocks(values, step=STEP, seed=3):
 
 
 @pytest.mark.parametrize(("dtype", "mode"), [("float32", 2), ("float16", 12), ("int16", 1)])
-@pytest.mark.parametrize("step", [STEP, (7, 90, 133), (70, 11, 133)])
+@pytest.mark.parametrize("step", [STEP, (7, 70, 133), (40, 11, 133)])
 def test_blocks_in_any_order_make_the_file(tmp_path, volume, dtype, mode, step):
     scaling = (0.001, 0.5) if dtype == "int16" else None
     write_mrc(
@@ -43,8 +46,8 @@ def test_blocks_in_any_order_make_the_file(tmp_path, volume, dtype, mode, step):
         np.testing.assert_array_equal(file.data, expected.astype(dtype))
         header = file.header
         assert header.mode == mode
-        assert (header.nx, header.ny, header.nz) == (133, 90, 70)
-        assert (header.mx, header.my, header.mz) == (133, 90, 70)
+        assert (header.nx, header.ny, header.nz) == (133, 70, 40)
+        assert (header.mx, header.my, header.mz) == (133, 70, 40)
         assert (header.mapc, header.mapr, header.maps) == (1, 2, 3)
         assert (header.ispg, header.nsymbt) == (1, 0)
         assert header.cella.x == pytest.approx(133 * 7.84)
@@ -165,3 +168,18 @@ def test_outputs_of_ours_are_removed_and_folders_of_others_stay(make_tomogram, t
     with pytest.raises(OutputError, match="not written by"):
         remove_output(tmp_path / "data")
     assert (tmp_path / "data" / "zarr.json").exists()
+
+
+def test_the_fingerprint_is_found_again(tmp_path):
+    values = np.ones((2, 3, 4), np.float32)
+    pairs, options = [(Box.whole(values.shape), values)], {"shape_zyx": values.shape, "voxel_angstrom": 1.0}
+    fingerprint = "0123456789abcdef" * 4
+    write_mrc(tmp_path / "with.mrc", pairs, **options, labels=["a run", fingerprint_label(fingerprint)])
+    write_mrc(tmp_path / "without.mrc", pairs, **options)
+    mrcfile.write(tmp_path / "theirs.mrc", values)
+    assert mrc_fingerprint(tmp_path / "with.mrc") == fingerprint
+    assert mrc_fingerprint(tmp_path / "without.mrc") is None
+    assert mrc_fingerprint(tmp_path / "theirs.mrc") is None
+    (tmp_path / "short.mrc").write_bytes(b"x" * 40)
+    assert mrc_labels(tmp_path / "short.mrc") == []
+    assert mrc_labels(tmp_path / "with.mrc") == ["a run", f"fingerprint {fingerprint}", "cryolithe-stream tomogram"]
