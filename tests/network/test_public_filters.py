@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -115,7 +116,7 @@ def conv_net(mode: str = "reflect", size: int = 3) -> tuple[PublicNet, ConvFilte
         torch.manual_seed(7)
         layers = [
             nn.Conv2d(a, b, size, padding="same", padding_mode=mode).requires_grad_(False)
-            for a, b in zip(channels, channels[1:], strict=False)
+            for a, b in pairwise(channels)
         ]
     weights = {f"{i}.{n}": t for i, layer in enumerate(layers) for n, t in layer.state_dict().items()}
     return PublicNet(layers), ConvFilter("reflect" if mode == "reflect" else "zeros", 0.01, weights)

@@ -1,0 +1,352 @@
+"""Public checkpoint folders: the golden ones load as torch loads them, damaged and hostile ones are refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from network_support import GOLDEN, CheckpointFolder, filter_module
+from torch import nn
+
+from cryolithe_stream.errors import CryolitheWarning, ModelError, UnsupportedError
+from cryolithe_stream.network import (
+    ConvFilter,
+    PolynomialRamp,
+    RealTaps,
+    StoredResponse,
+    load_checkpoint,
+)
+from cryolithe_stream.network.pickled import UnsafePickleError
+from cryolithe_stream.network.torch_archive import TorchArchive
+
+Classes = dict[str, type[nn.Module]]
+
+
+def test_golden_models_hold_what_torch_loads(golden_model: Path, public_classes: Classes) -> None:
+    """The files are ours, so torch may unpickle them here; the classes are stand-ins without code."""
+    expected = torch.load(golden_model / "checkpoint.pth", weights_only=False)
+    model = load_checkpoint(golden_model)
+    weights = model.network.state_dict()
+    assert list(weights) == list(expected["model_state_dict"])
+    for name, tensor in expected["model_state_dict"].items():
+        torch.testing.assert_close(weights[name], tensor, rtol=0, atol=0)
+    assert isinstance(model.filter.ramp, RealTaps) and model.filter.ramp.size == 600
+    torch.testing.assert_close(model.filter.ramp.taps, expected["ramp"].vector.detach(), rtol=0, atol=0)
+    config = json.loads((golden_model / "config.json").read_text())
+    assert model.wavelet == ("bior3.1" if config["training"]["use_wavelet_trainer"] else None)
+    assert (model.patch_scale, model.oversample, model.name) == (1.0, None, "model")
+    assert not any(p.requires_grad for p in model.network.parameters()) and not model.network.training
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_other_pickle_protocols(checkpoint: CheckpointFolder, protocol: int) -> None:
+    expected = load_checkpoint(GOLDEN / "pixel-wide" / "model").fingerprint
+    assert load_checkpoint(checkpoint.write(pickle_protocol=protocol)).fingerprint == expected
+
+
+def test_learnt_patch_scale_and_training_state(checkpoint: CheckpointFolder) -> None:
+    checkpoint.config["training"] |= {"learn_patch_scale": True, "patch_scale_init": 3.0}
+    checkpoint.content["patch_scale"] = torch.tensor([1.25], requires_grad=True)
+    weight = nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.AdamW([weight])
+    weight.sum().backward()
+    optimizer.step()
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [10, 20])
+    checkpoint.content |= {
+        "optimizer_state_dict": optimizer.state_dict(),
+        "scheduler_state_dict": scheduler.state_dict(),
+        "train_loss": [np.float64(0.5), np.float32(0.25)],
+        "curve": np.arange(4.0),
+    }
+    assert load_checkpoint(checkpoint.write()).patch_scale == 1.25
+
+
+def test_patch_scale_of_the_configuration(checkpoint: CheckpointFolder) -> None:
+    checkpoint.config["training"]["patch_scale_init"] = 2
+    checkpoint.content["patch_scale"] = torch.tensor([1.25])
+    assert load_checkpoint(checkpoint.write()).patch_scale == 2.0
+
+
+def test_no_filter(checkpoint: CheckpointFolder) -> None:
+    checkpoint.config["filter_projections"] = False
+    checkpoint.content["ramp"] = None
+    assert load_checkpoint(checkpoint.write()).filter.kind == "none"
+
+
+@pytest.mark.parametrize("root", ["CryoLithe.filter_models", "filter_models"])
+def test_every_filter_of_the_public_code(checkpoint: CheckpointFolder, public_classes: Classes, root: str) -> None:
+    noise = torch.randn(41, generator=torch.Generator().manual_seed(0))
+    vector, symmetric = (
+        public_classes[f"{root}.vector.VectorModel"],
+        public_classes[f"{root}.vector.VectorModel_symmetric"],
+    )
+    polynomial = public_classes[f"{root}.polynomial.PolynomialModel"]
+    cases: list[tuple[nn.Module, type, dict[str, object]]] = [
+        (filter_module(vector, {"vector": noise[:40]}, size=40, init="ones", symmetric=False), StoredResponse,
+         {"kind": "vector", "size": 40, "mirrored": False}),
+        (filter_module(symmetric, {"vector": noise}, size=40, init="ones", linear_filter=True), StoredResponse,
+         {"kind": "vector_symmetric", "size": 40, "linear": True}),
+        (filter_module(symmetric, {"vector": noise}, size=40, init="ones"), StoredResponse, {"linear": False}),
+        (filter_module(polynomial, {"poly_parameters": noise[:4]}, degree=3), PolynomialRamp, {"kind": "polynomial"}),
+    ]  # fmt: skip
+    for module, cls, attributes in cases:
+        checkpoint.content["ramp"] = module
+        ramp = load_checkpoint(checkpoint.write()).filter.ramp
+        assert isinstance(ramp, cls)
+        assert {name: getattr(ramp, name) for name in attributes} == attributes
+        stored = next(iter(module.parameters())).detach()
+        torch.testing.assert_close(next(iter(ramp.tensors().values())), stored, rtol=0, atol=0)
+
+
+def public_cnn(classes: Classes, **conv: object) -> nn.Module:
+    """A 2-D filter as the public class lays it out."""
+    module = filter_module(classes["CryoLithe.filter_models.cnn.CNN"], {}, fitler_size=3, padding_mode="reflect")
+    options = {"padding": "same", "padding_mode": "reflect"} | conv
+    module.non_linearity = nn.LeakyReLU()
+    module.convInput = nn.Conv2d(1, 3, 3, **options)
+    module.convHidden = nn.ModuleList(nn.Conv2d(3, 3, 3, **options) for _ in range(2))
+    module.convOutput = nn.Conv2d(3, 1, 3, **options)
+    return module
+
+
+@pytest.mark.parametrize("key", ["use_2D_filters", "use_2D_fitlers"])
+def test_convolution_filter(checkpoint: CheckpointFolder, public_classes: Classes, key: str) -> None:
+    checkpoint.config[key] = True
+    module = checkpoint.content["filter_2D"] = public_cnn(public_classes)
+    frame = torch.randn(1, 12, 15, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = module.convInput(frame[None])
+        for layer in module.convHidden:
+            expected = module.non_linearity(layer(expected))
+        expected = module.convOutput(expected)[0]
+    stored = load_checkpoint(checkpoint.write()).filter
+    assert isinstance(stored.frame, ConvFilter) and stored.kind == "CNN + VectorModel_real"
+    torch.testing.assert_close(stored.frame.apply(frame[0])[None], expected)
+    checkpoint.content["filter_2D"] = public_cnn(public_classes, padding=1)
+    with pytest.raises(ModelError, match="not a plain convolution"):
+        load_checkpoint(checkpoint.write())
+
+
+def test_fir_filters_are_refused_by_name(checkpoint: CheckpointFolder, public_classes: Classes) -> None:
+    fir = filter_module(public_classes["CryoLithe.filter_models.fir.FIRModel"], {"fir": torch.eye(5)}, size=5)
+    ramp, checkpoint.content["ramp"] = checkpoint.content["ramp"], fir
+    with pytest.raises(UnsupportedError, match="ramp filter of type FIRModel"):
+        load_checkpoint(checkpoint.write())
+    checkpoint.content |= {"ramp": ramp, "filter_2D": fir}
+    checkpoint.config["use_2D_filters"] = True
+    with pytest.raises(UnsupportedError, match="2-D filter of type FIRModel"):
+        load_checkpoint(checkpoint.write())
+
+
+def test_missing_parts_are_named(checkpoint: CheckpointFolder, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"config\.json cannot be read.*model folder holds"):
+        load_checkpoint(tmp_path / "nowhere")
+    folder = checkpoint.write()
+    (folder / "checkpoint.pth").unlink()
+    with pytest.raises(ModelError, match=r"checkpoint\.pth cannot be read \(No such file"):
+        load_checkpoint(folder)
+    for key, message in (("ramp", "no filter under 'ramp'"), ("model_state_dict", "no model_state_dict")):
+        kept = checkpoint.content.pop(key)
+        with pytest.raises(ModelError, match=message):
+            load_checkpoint(checkpoint.write())
+        checkpoint.content[key] = kept
+    checkpoint.content["ramp"] = None
+    with pytest.raises(ModelError, match="no filter under 'ramp'"):
+        load_checkpoint(checkpoint.write())
+
+
+def test_weights_that_do_not_fit_are_named(checkpoint: CheckpointFolder) -> None:
+    weights, name = checkpoint.content["model_state_dict"], "combination_mlp.layers.0.weight"
+    kept = weights.pop(name)
+    with pytest.raises(ModelError, match=f"lacks weights {name}"):
+        load_checkpoint(checkpoint.write())
+    weights[name] = kept[:, 1:]
+    with pytest.raises(ModelError, match=rf"{name} of shape \(64, 143\), its configuration asks for \(64, 144\)"):
+        load_checkpoint(checkpoint.write())
+    weights[name] = kept.clone()
+    weights["extra"] = torch.zeros(1)
+    with pytest.raises(ModelError, match="has unknown weights extra"):
+        load_checkpoint(checkpoint.write())
+    del weights["extra"]
+    weights[name][0, 0] = float("nan")
+    with pytest.raises(ModelError, match="not finite"):
+        load_checkpoint(checkpoint.write())
+    weights[name] = "text"
+    with pytest.raises(ModelError, match=f"{name} of shape None"):
+        load_checkpoint(checkpoint.write())
+
+
+def test_configurations_that_cannot_be_run(checkpoint: CheckpointFolder) -> None:
+    training = checkpoint.config["training"]
+    for change, message in (
+        ({"use_angle": False}, "use_angle false"),
+        ({"use_wavelet_trainer": True}, "has 1 outputs, 1 levels of bior3.1 needs 8"),
+        ({"use_wavelet_trainer": True, "wavelet": "bior99"}, "'bior99' is not a discrete wavelet"),
+        ({"use_wavelet_trainer": True, "wavelet": None}, r"no training\.wavelet"),
+        ({"patch_scale_init": -1}, r"training\.patch_scale_init"),
+        ({"wavelet_levels": "many"}, r"training\.wavelet_levels"),
+    ):
+        checkpoint.config["training"] = training | change
+        with pytest.raises(ModelError if change != {"use_angle": False} else UnsupportedError, match=message):
+            load_checkpoint(checkpoint.write())
+    checkpoint.config["training"] = training
+    checkpoint.config["model"]["type"] = "slicemlp"
+    with pytest.raises(UnsupportedError, match="slicemlp"):
+        load_checkpoint(checkpoint.write())
+    (checkpoint.path / "config.json").write_text("{")
+    with pytest.raises(ModelError, match="is not JSON"):
+        load_checkpoint(checkpoint.path)
+    (checkpoint.path / "config.json").write_text("[1]")
+    with pytest.raises(ModelError, match="is not a CryoLithe configuration"):
+        load_checkpoint(checkpoint.path)
+
+
+class Payload:
+    """Runs a shell command when it is unpickled."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (os.system, (self.command,))
+
+
+@pytest.mark.parametrize("place", ["ramp", "random_state", "model_state_dict", "deep"])
+def test_a_hostile_checkpoint_is_refused_and_no_backup_is_read(checkpoint: CheckpointFolder, place: str) -> None:
+    marker = checkpoint.path.parent / "ran"
+    checkpoint.write("checkpoint_BP.pth")
+    payload = Payload(f"touch '{marker}'")
+    if place == "model_state_dict":
+        checkpoint.content[place]["combination_mlp.layers.0.weight"] = payload
+    elif place == "deep":
+        checkpoint.content["ramp"].hooks = {"a": [(payload,)]}
+    else:
+        checkpoint.content[place] = payload
+    folder = checkpoint.write()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UnsafePickleError, match=r"checkpoint\.pth carries posix\.system.*nothing of it was run"):
+            load_checkpoint(folder)
+    assert not marker.exists()
+    torch.load(folder / "checkpoint.pth", weights_only=False)
+    assert marker.exists(), "the payload is a live one"
+
+
+def test_a_hostile_backup_is_refused_too(checkpoint: CheckpointFolder) -> None:
+    checkpoint.content["ramp"] = Payload("exit 1")
+    folder = checkpoint.write("checkpoint_BP.pth")
+    with pytest.warns(CryolitheWarning), pytest.raises(UnsafePickleError, match=r"checkpoint_BP\.pth carries"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "text", "record"])
+def test_backup_of_a_missing_or_damaged_checkpoint(checkpoint: CheckpointFolder, damage: str) -> None:
+    good = checkpoint.write("checkpoint_BP.pth") / "checkpoint_BP.pth"
+    bad, data = good.with_name("checkpoint.pth"), bytearray(good.read_bytes())
+    if damage == "record":
+        at = data.index(b"data/0") + 4000
+        data[at : at + 8] = b"\x01" * 8
+    content = {"empty": b"", "cut": bytes(data[: len(data) // 2]), "text": b"version https://git-lfs", "record": data}
+    if damage != "missing":
+        bad.write_bytes(content[damage])
+    with pytest.warns(CryolitheWarning, match=r"checkpoint_BP\.pth is used in its place"):
+        model = load_checkpoint(good.parent)
+    assert model.card["file"] == "checkpoint_BP.pth"
+    good.unlink()
+    with pytest.raises(ModelError, match=r"checkpoint\.pth"):
+        load_checkpoint(bad.parent)
+
+
+def test_files_of_old_torch_are_refused_with_the_remedy(checkpoint: CheckpointFolder) -> None:
+    checkpoint.write("checkpoint_BP.pth")
+    checkpoint.content = {"model_state_dict": {"weight": torch.zeros(2)}}
+    folder = checkpoint.write(_use_new_zipfile_serialization=False)
+    with pytest.raises(ModelError, match=r"before version 1\.6.*write it again with torch\.save"):
+        load_checkpoint(folder)
+
+
+def rewritten(folder: Path, change: str) -> Path:
+    """The checkpoint with its zip written again: compressed, or with a record missing or too long."""
+    path = folder / "checkpoint.pth"
+    with zipfile.ZipFile(path) as file:
+        records = {name: file.read(name) for name in file.namelist()}
+    prefix = next(iter(records)).split("/")[0]
+    if change == "lacking":
+        del records[f"{prefix}/data/0"]
+    elif change == "long":
+        records[f"{prefix}/data/0"] += b"1234"
+    elif change == "short":
+        records[f"{prefix}/data/0"] = b"1234"
+    elif change == "big-endian":
+        records[f"{prefix}/byteorder"] = b"big"
+    elif change == "two":
+        records["other/data.pkl"] = b"N."
+    kind = zipfile.ZIP_DEFLATED if change == "compressed" else zipfile.ZIP_STORED
+    with zipfile.ZipFile(path, "w", kind) as file:
+        for name, data in records.items():
+            file.writestr(name, data)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("compressed", "a compressed record"),
+        ("lacking", "lacks its record data/0"),
+        ("long", "the limit is"),
+        ("short", "has 4 bytes, expected"),
+        ("big-endian", "big-endian"),
+        ("two", "2 files named data.pkl"),
+    ],
+)
+def test_archives_that_torch_never_writes(checkpoint: CheckpointFolder, change: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        load_checkpoint(rewritten(checkpoint.write(), change))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        ("(K\x00(K\x63t(K\x01tt", "its storage has 4 elements"),
+        ("(K\x02(K\x03t(K\x01tt", "its storage has 4 elements"),
+        ("(K\x00(K\x05t(K\x00tt", "its storage has 4 elements"),
+        ("(K\x00(K\x02K\x02t(K\x01tt", "its storage has 4 elements"),
+        ("(J\xff\xff\xff\xff(K\x02t(K\x01tt", "a tensor without a storage"),
+    ],
+)
+def test_tensors_that_leave_their_storage_are_refused(tmp_path: Path, tensor: str, message: str) -> None:
+    offset, rest = tensor[1:].split("(", 1)
+    storage = "(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x04tQ"
+    data = f"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n({storage}{offset}({rest[:-1]}tR.".encode("latin-1")
+    path = tmp_path / "x.pth"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("x/data.pkl", data)
+        file.writestr("x/data/0", np.arange(4, dtype="<f4").tobytes())
+    with pytest.raises(ModelError, match=message), TorchArchive(path) as archive:
+        archive.tensor(archive.root, "weight")
+
+
+@pytest.mark.parametrize("key", ["../../secret", "0/../1", "", "/etc/passwd"])
+def test_records_with_odd_names_are_refused(tmp_path: Path, key: str) -> None:
+    storage = f"(U\x07storagectorch\nFloatStorage\nU{chr(len(key))}{key}U\x03cpuK\x01tQ"
+    data = f"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n({storage}K\x00(K\x01t(K\x01ttR.".encode("latin-1")
+    path = tmp_path / "x.pth"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("x/data.pkl", data)
+    with pytest.raises(ModelError, match="which is not a number"), TorchArchive(path) as archive:
+        archive.tensor(archive.root, "weight")
+
+
+def test_a_folder_may_be_read_only_and_is_not_written_to(golden_model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(golden_model, tmp_path / "m"))
+    folder.chmod(0o500)
+    load_checkpoint(folder)
+    assert sorted(p.name for p in folder.iterdir()) == ["checkpoint.pth", "config.json"]
+    folder.chmod(0o700)
