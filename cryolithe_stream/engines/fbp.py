@@ -53,9 +53,7 @@ class FbpEngine:
             nz, ny, nx = grid.shape
             out = torch.empty(3 if halves else 1, 1, nz, ny, nx)
             for a in range(0, ny, self.rows):
-                lines = torch.cat(
-                    [row_lines(values, float(r), strips.first_row, _HERE) for r in grid.row_px[a : a + self.rows]], dim=1
-                )
+                lines = row_lines(values, 0.0, strips.first_row, torch.from_numpy(grid.row_px[a : a + self.rows]))
                 table = lines.transpose(1, 2).reshape(n_tilts * n_columns, -1).to(self.dtype)
                 sets = [op(table).float().mul_(math.pi / 2) for op in operators]
                 if halves:
@@ -86,5 +84,3 @@ class FbpEngine:
         n_tilts, n_rows, n_columns = layout.shape
         return float(2 * n_tilts * nz * ny * nx + n_tilts * n_rows * n_columns)
 
-
-_HERE = torch.zeros(1, dtype=torch.float64)

@@ -1,0 +1,164 @@
+"""Dask's only door: opens a cluster by its word, and maps a function over items with a bounded window of futures."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+import dask
+from distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed.deploy.cluster import Cluster
+
+from cryolithe_stream.errors import CryolitheError, InputError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+WINDOW_PER_SLOT = 2
+ATTEMPTS = 3
+_SETTINGS = {
+    "distributed.logging": {"distributed": "critical", "bokeh": "critical", "tornado": "critical"},
+    "distributed.worker.daemon": True,
+    "distributed.worker.memory.terminate": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.comm.retry.count": 3,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSize:
+    """How many worker processes a cluster word gives, and what each may use."""
+
+    workers: int
+    threads: int
+    processes: bool
+
+
+def cluster_size(spec: str, *, gpus: int = 0) -> ClusterSize:
+    """What `local[:N]` or `threads[:N]` will start; for an address, what is known before connecting: one worker.
+
+    `local` is a process for each core up to 16, which share the cores' threads; one for each GPU that computes.
+    `threads` computes in this process, N blocks at a time.
+    """
+    word, _, count = spec.partition(":")
+    cores = len(os.sched_getaffinity(0))
+    if word == "local":
+        n = int(count) if count else (gpus or min(cores, 16))
+        return ClusterSize(n, max(1, cores // n), processes=True)
+    if word == "threads":
+        n = int(count) if count else 1
+        return ClusterSize(n, max(1, cores // n), processes=False)
+    return ClusterSize(1, 1, processes=True)
+
+
+@contextmanager
+def open_cluster(spec: str, *, gpus: int = 0) -> Iterator[Workers]:
+    """Workers for the length of a `with` block; closed within seconds however it ends."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    with dask.config.set(_SETTINGS), tempfile.TemporaryDirectory(prefix="cryolithe-") as scratch:
+        cluster = None if "://" in spec else _local(cluster_size(spec, gpus=gpus), scratch)
+        try:
+            client = _client(spec if cluster is None else cluster)
+        except BaseException:
+            if cluster is not None:
+                cluster.close(timeout=5)
+            raise
+        workers = Workers(client)
+        try:
+            yield workers
+        finally:
+            workers.cancel()
+            with suppress(TimeoutError, OSError, RuntimeError):
+                client.close(timeout=3)
+            if cluster is not None:
+                with suppress(TimeoutError, OSError, RuntimeError):
+                    cluster.close(timeout=5)
+
+
+def _local(size: ClusterSize, scratch: str) -> LocalCluster:
+    threads = str(size.threads)
+    environment = {name: threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    return LocalCluster(
+        n_workers=size.workers if size.processes else 1,
+        threads_per_worker=1 if size.processes else size.workers,
+        processes=size.processes,
+        dashboard_address="127.0.0.1:0",
+        memory_limit=None,
+        local_directory=scratch,
+        silence_logs=logging.CRITICAL,
+        **({"host": "127.0.0.1", "env": environment} if size.processes else {}),
+    )
+
+
+def _client(target: str | Cluster) -> Client:
+    try:
+        return Client(target, set_as_default=False, timeout=20)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise InputError(
+            f"no Dask scheduler answers at {target} ({error or type(error).__name__})",
+            fix="Start it, or use --cluster local",
+        ) from error
+
+
+class Workers:
+    """Workers of a cluster, and the one way in which work is given to them."""
+
+    def __init__(self, client: Client) -> None:
+        """Workers behind a connected client."""
+        self._client = client
+        self._pending: set[object] = set()
+
+    @property
+    def slots(self) -> int:
+        """Tasks that run at the same time."""
+        return max(1, sum(self._client.nthreads().values()))
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item], *, what: str) -> Iterator[Result]:
+        """Results of `function(item)` as they finish, about two tasks a slot under way; the order is not kept.
+
+        A worker that dies costs an attempt of the tasks it held; after three a CryolitheError tells which `what`.
+        Errors of the function itself are raised as they are.
+        """
+        queue = deque((item, 1) for item in items)
+        running = as_completed(loop=self._client.loop)
+        held: dict[object, tuple[Item, int]] = {}
+
+        def fill() -> None:
+            while queue and len(held) < WINDOW_PER_SLOT * self.slots:
+                item, attempt = queue.popleft()
+                future = self._client.submit(function, item, pure=False, retries=0)
+                held[future] = (item, attempt)
+                self._pending.add(future)
+                running.add(future)
+
+        fill()
+        while held:
+            future = next(running)
+            item, attempt = held.pop(future)
+            self._pending.discard(future)
+            try:
+                result: Result = future.result()
+            except (KilledWorker, OSError) as error:
+                if isinstance(error, CryolitheError):
+                    raise
+                if attempt == ATTEMPTS:
+                    raise CryolitheError(
+                        f"{what} failed {ATTEMPTS} times, the last time with {type(error).__name__}: {error}",
+                        fix="Look for a full memory or disk, then run the same command to continue",
+                    ) from error
+                queue.append((item, attempt + 1))
+            else:
+                yield result
+            fill()
+
+    def cancel(self) -> None:
+        """Give up all tasks that are under way."""
+        with suppress(Exception):
+            self._client.cancel(list(self._pending), force=True)
+        self._pending.clear()

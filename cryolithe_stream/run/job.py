@@ -1,0 +1,142 @@
+"""What a worker needs to reconstruct blocks of one tomogram, and how it does it."""
+
+from __future__ import annotations
+
+import resource
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from cryolithe_stream.engines import (
+    BlockReconstructor,
+    Engine,
+    ExactEngine,
+    FbpEngine,
+    FeaturesEngine,
+    Strips,
+    dtype_of,
+    resolve_device,
+)
+from cryolithe_stream.errors import DamagedStoreError
+from cryolithe_stream.geometry import Box, Float32s, Shape3, VolumeFrame
+from cryolithe_stream.network import Model, Wavelet, load_model
+from cryolithe_stream.plan import Block
+from cryolithe_stream.store import MrcVolume, ProjectionStore, Written, write_box
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Which network (or none) is evaluated, and how."""
+
+    method: Literal["network", "fbp"]
+    engine: Literal["features", "exact"]
+    model: str | None
+    model_fingerprint: str | None
+    oversample: int
+    patch_scale: float
+    precision: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One set of projections and the unfinished volumes that its blocks go to: [all] or [all, odd, even] tilts."""
+
+    projections: Path
+    volumes: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockTask:
+    """One block of one target: all that a worker is sent (paths and small numbers, never weights or voxels)."""
+
+    recipe: Recipe
+    frame: VolumeFrame
+    target: Target
+    block: Block
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockReport:
+    """What came of a block: a report for each volume, the seconds it took, and the worker's peak memory so far."""
+
+    key: str
+    n_voxels: int
+    written: tuple[Written, ...]
+    seconds: float
+    peak_bytes: int
+
+
+def reconstructor_for(recipe: Recipe, frame: VolumeFrame, model: Model | None) -> BlockReconstructor:
+    """The engine that a recipe names, over a frame."""
+    device = resolve_device(recipe.device)
+    dtype = dtype_of(recipe.precision)
+    if model is None:
+        return BlockReconstructor(frame, FbpEngine(dtype, device))
+    engine: Engine
+    if recipe.engine == "exact":
+        engine = ExactEngine(model.network, recipe.patch_scale, dtype, device)
+    else:
+        points = 8192 if device.type == "cpu" else 262_144
+        engine = FeaturesEngine(model.network, recipe.oversample, recipe.patch_scale, dtype, device, points)
+    wavelet = Wavelet(model.wavelet, model.wavelet_levels) if model.wavelet else None
+    return BlockReconstructor(frame, engine, wavelet)
+
+
+def reconstruct_block(task: BlockTask) -> BlockReport:
+    """Read a block's strips, reconstruct its voxels, write its whole shards."""
+    started = time.monotonic()
+    voxels = block_voxels(task.recipe, task.frame, task.target.projections, task.block.volume_box, len(task.target.volumes))
+    written = tuple(
+        _write(volume, task.block.box, values) for volume, values in zip(task.target.volumes, voxels, strict=True)
+    )
+    return BlockReport(task.key, task.block.box.n_voxels, written, time.monotonic() - started, peak_bytes())
+
+
+def block_voxels(recipe: Recipe, frame: VolumeFrame, projections: Path, box: Box, n_sets: int) -> Float32s:
+    """Voxels `(set, z, y, x)` of a box of the full volume."""
+    store = ProjectionStore.open(projections)
+    reconstructor = _reconstructor(recipe, frame)
+    layout = reconstructor.layout(box, store.tilts_deg)
+    strips = Strips.of(layout, store.read_strips(layout), store.tilts_deg)
+    return reconstructor.voxels(box, strips, halves=n_sets > 1)
+
+
+def peak_bytes() -> int:
+    """The largest resident size of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@lru_cache(maxsize=4)
+def _reconstructor(recipe: Recipe, frame: VolumeFrame) -> BlockReconstructor:
+    """A worker's own engine, made once for each recipe: the model is read from its files, not sent."""
+    if recipe.model is None:
+        return reconstructor_for(recipe, frame, None)
+    model = load_model(recipe.model)
+    if model.fingerprint != recipe.model_fingerprint:
+        raise DamagedStoreError(f"the model {recipe.model} changed while it was in use", fix="Run again")
+    return reconstructor_for(recipe, frame, model)
+
+
+def _write(volume: Path, box: Box, values: Float32s) -> Written:
+    if volume.suffix == ".mrc":
+        return MrcVolume.open(volume).write_box(box, values)
+    return write_box(volume, box, values)
+
+
+def sample_boxes(window: Box, *, edge: Shape3 = (16, 4, 64), per_axis: Shape3 = (2, 2, 2)) -> list[Box]:
+    """A few small boxes spread over a window: where the range of voxel values is looked at before they are scaled."""
+    boxes = []
+    for i in range(per_axis[0] * per_axis[1] * per_axis[2]):
+        place = (i // (per_axis[1] * per_axis[2]), i // per_axis[2] % per_axis[1], i % per_axis[2])
+        start, stop = [], []
+        for a, n, e, p, count in zip(window.start, window.shape, edge, place, per_axis, strict=True):
+            size = min(e, n)
+            first = a + (n - size) * (2 * p + 1) // (2 * count)
+            start.append(first)
+            stop.append(first + size)
+        boxes.append(Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])))
+    return sorted(set(boxes))

@@ -1,0 +1,27 @@
+"""How much memory a worker process may use when the user did not say, and what it uses before any block."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import psutil
+
+from cryolithe_stream.run.cluster import ClusterSize
+
+MIB = 1 << 20
+BASELINE_BYTES = 450 * MIB
+"""Resident size of a worker process with torch, Dask and Zarr loaded and a small block done (measured, 2 cores)."""
+LARGEST_DEFAULT = 8 << 30
+
+
+@cache
+def available_bytes() -> int:
+    """Memory that new processes can take on this machine now."""
+    return int(psutil.virtual_memory().available)
+
+
+def default_memory(size: ClusterSize) -> int:
+    """Bytes for each worker process: its share of 60 % of what is free, at most 8 GiB."""
+    processes = size.workers if size.processes else 1
+    return max(BASELINE_BYTES + 256 * MIB, min(LARGEST_DEFAULT, int(available_bytes() * 0.6) // processes))
+

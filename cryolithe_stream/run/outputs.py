@@ -1,0 +1,170 @@
+"""The volumes of a run: made empty before the blocks, finished and handed over after them."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from cryolithe_stream.geometry import Float32s, Shape3
+from cryolithe_stream.plan import BlockPlan
+from cryolithe_stream.run.survey import Survey
+from cryolithe_stream.run.workspace import Volume, Workspace, fingerprint
+from cryolithe_stream.store import (
+    Ledger,
+    MrcVolume,
+    Scaling,
+    Statistics,
+    Written,
+    create_tomogram,
+    fingerprint_label,
+    finish_tomogram,
+    is_ours,
+    open_tomogram,
+)
+
+_INT16_HEADROOM = 4.0
+_LIBRARIES = ("cryolithe-stream", "torch", "numpy", "zarr", "dask", "ome-zarr", "mrcfile", "PyWavelets")
+
+
+def scaling_for(samples: Sequence[Float32s]) -> Scaling:
+    """How values become int16: value = stored·scale + 0, with four times the room that the samples take."""
+    largest = max(float(np.abs(values).max()) for values in samples)
+    return (_INT16_HEADROOM * largest / 32767 if largest > 0 else 1.0), 0.0
+
+
+def create_volumes(survey: Survey, work: Workspace, plan: BlockPlan, ledger: Ledger) -> None:
+    """Every volume of the run without voxels, unless an interrupted run made them."""
+    done = ledger.done()
+    if "created" in done:
+        return
+    scale = done["scaling"]["scaling"] if "scaling" in done else None
+    scaling: Scaling | None = None if scale is None else (scale[0], scale[1])
+    pad_y, pad_x = survey.layout.padding_yx
+    z, y, x = survey.window.start
+    origin = (z, y - pad_y, x - pad_x)
+    voxel = survey.layout.pixel_angstrom
+    labels = [fingerprint_label(fingerprint(survey.voxel_recipe(), done["prepared"]["contents"]))]
+    for volume in work.volumes:
+        if volume.unfinished.suffix == ".mrc":
+            MrcVolume.create(
+                volume.unfinished,
+                shape_zyx=survey.window.shape,
+                voxel_angstrom=voxel,
+                dtype=survey.options.dtype,
+                scaling=scaling,
+                origin_zyx_angstrom=[o * voxel for o in origin],
+                labels=labels,
+            )
+            continue
+        create_tomogram(
+            volume.unfinished,
+            shape_zyx=survey.window.shape,
+            voxel_angstrom=voxel,
+            dtype=survey.options.dtype,
+            chunk_zyx=plan.chunk_zyx,
+            shard_zyx=plan.shard_zyx,
+            version=survey.options.ome_zarr,
+            scaling=scaling,
+            origin_zyx_px=origin,
+        )
+    ledger.mark("created", {})
+
+
+def pyramid_tasks(work: Workspace) -> Iterator[tuple[int, list[tuple[Any, Shape3]]]]:
+    """For each level from 1 up, every shard of every volume."""
+    tomograms = [open_tomogram(v.unfinished) for v in work.volumes if v.unfinished.suffix != ".mrc" and v.unfinished.exists()]
+    if not tomograms:
+        return
+    for level in range(1, tomograms[0].n_levels):
+        yield level, [(t.path, index) for t in tomograms for index in t.layout.shard_indices(level)]
+
+
+def hand_over(survey: Survey, work: Workspace, plan: BlockPlan, ledger: Ledger, figures: dict[str, Any]) -> None:
+    """Write statistics, provenance and metadata, and rename every volume to its final name, the main one last."""
+    for volume in reversed(work.volumes):
+        if not volume.unfinished.exists():
+            continue  # an interrupted run handed it over already
+        backup = work.folder / f"replaced_{volume.final.name}"
+        if volume.unfinished.suffix == ".mrc":
+            unfinished = MrcVolume.open(volume.unfinished)
+            _step_aside(volume, backup)
+            unfinished.finish(volume.final, _statistics(volume, work, ledger))
+            continue
+        entry = _provenance(survey, plan, ledger, figures) | _written(volume, work, ledger)
+        finish_tomogram(volume.unfinished, entry)
+        _step_aside(volume, backup)
+        volume.unfinished.rename(volume.final)
+
+
+def _step_aside(volume: Volume, backup: Any) -> None:
+    """Move an earlier output of ours into the workspace, which goes when the run is over."""
+    if volume.final.is_dir() and not any(volume.final.iterdir()):
+        volume.final.rmdir()
+    elif volume.final.exists() and is_ours(volume.final):
+        volume.final.rename(backup)
+
+
+def _reports(volume: Volume, work: Workspace, ledger: Ledger) -> Iterator[Written]:
+    """What was reported of a volume's blocks."""
+    for key, payload in ledger.done().items():
+        if not key.startswith("block/"):
+            continue
+        target, reports = key.split("/")[1], payload["written"]
+        if len(reports) > 1:
+            yield Written.from_json(reports[[v.name for v in work.volumes].index(volume.name)])
+        elif target == volume.name:
+            yield Written.from_json(reports[0])
+
+
+def _statistics(volume: Volume, work: Workspace, ledger: Ledger) -> Statistics:
+    total = Statistics()
+    for report in _reports(volume, work, ledger):
+        total = total.merge(report.statistics)
+    return total
+
+
+def _written(volume: Volume, work: Workspace, ledger: Ledger) -> dict[str, Any]:
+    """What is known of one volume's voxels."""
+    statistics = _statistics(volume, work, ledger)
+    return {
+        "tilts": volume.name,
+        "statistics": {
+            "minimum": statistics.minimum,
+            "maximum": statistics.maximum,
+            "mean": statistics.mean,
+            "deviation": statistics.deviation,
+            "clipped": sum(report.n_clipped for report in _reports(volume, work, ledger)),
+        },
+    }
+
+
+def _provenance(survey: Survey, plan: BlockPlan, ledger: Ledger, figures: dict[str, Any]) -> dict[str, Any]:
+    """What a reader of the tomogram may ask of the run: input, options, model, versions, figures."""
+    contents, voxels, model = ledger.done()["prepared"]["contents"], survey.voxel_recipe(), survey.model
+    return {
+        "run": {
+            "fingerprint": fingerprint(voxels, contents),
+            "voxels": voxels,
+            "contents": contents,
+            "stamps": ledger.plan["stamps"],
+        },
+        "options": survey.options.to_json(),
+        "input": survey.series[0].provenance,
+        "model": model and {"name": model.name, "fingerprint": model.fingerprint, "contrast": model.contrast},
+        "input_inverted": survey.options.invert,
+        "thickness_from": survey.thickness_from,
+        "blocks": {"block_zyx": list(plan.block_zyx), "shard_zyx": list(plan.shard_zyx), "count": len(plan)},
+        "figures": figures,
+        "versions": {name: _version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,227 @@
+"""The method, start to end: survey, prepare, reconstruct block by block, build the pyramid, hand over."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cryolithe_stream.errors import OutputError
+from cryolithe_stream.network import CosineRamp, ProjectionFilter
+from cryolithe_stream.plan import BlockPlan
+from cryolithe_stream.prepare import prepare_projections, warn_if_inverted
+from cryolithe_stream.run.cluster import Workers, open_cluster
+from cryolithe_stream.run.estimate import voxels_per_second
+from cryolithe_stream.run.job import BlockReport, BlockTask, Target, block_voxels, reconstruct_block, sample_boxes
+from cryolithe_stream.run.options import RunOptions
+from cryolithe_stream.run.outputs import create_volumes, hand_over, pyramid_tasks, scaling_for
+from cryolithe_stream.run.progress import Progress, Silent
+from cryolithe_stream.run.survey import Survey, survey_run
+from cryolithe_stream.run.workspace import SetName, Workspace, already_complete, open_ledger
+from cryolithe_stream.store import Ledger, downsample_shard, level_shapes
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What `plan` tells: the survey of a run, and how long its blocks would take here."""
+
+    survey: Survey
+
+    def summary(self) -> dict[str, Any]:
+        """Blocks, strips, bytes read, peak memory and estimated time as JSON."""
+        s, plan = self.survey, self.survey.plan
+        levels = [] if s.options.output.suffix == ".mrc" else level_shapes(s.window.shape)
+        itemsize = {"float32": 4, "float16": 2, "int16": 2}[s.options.dtype]
+        speed = voxels_per_second(s)
+        return {
+            "stack": str(s.options.stack),
+            "tilts": s.series[0].n_tilts,
+            "projections_tyx": list(s.layout.shape_tyx),
+            "voxel_angstrom": s.layout.pixel_angstrom,
+            "thickness_from": s.thickness_from,
+            "model": s.model.name if s.model else None,
+            "method": s.recipe.method,
+            "engine": s.recipe.engine if s.model else "fbp",
+            "precision": s.recipe.precision,
+            "device": s.recipe.device,
+            **plan.summary(levels_zyx=levels, bytes_per_voxel=itemsize),
+            "volumes": len(_workspace(s).volumes),
+            "estimated_seconds": plan.estimate_seconds(speed) * (len(s.series)),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run did: `status` is "done" or "already complete", `outputs` the finished tomograms."""
+
+    status: str
+    outputs: tuple[Path, ...]
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, Any]:
+        """The result as JSON."""
+        return {"status": self.status, "outputs": [str(p) for p in self.outputs], **self.figures}
+
+
+def plan_run(options: RunOptions) -> RunPlan:
+    """The plan of a run, from headers only. Raises InputError for what cannot be run."""
+    return RunPlan(survey_run(options))
+
+
+def reconstruct_series(options: RunOptions, progress: Progress | None = None) -> RunResult:
+    """Reconstruct one tilt series; the same call continues what was interrupted.
+
+    Raises InputError for what the user must change, OutputError for what stands in the way of the output.
+    """
+    progress = progress or Silent()
+    survey = survey_run(options)
+    work = _workspace(survey)
+    outputs = tuple(volume.final for volume in work.volumes)
+    if already_complete(survey, work):
+        return RunResult("already complete", outputs)
+    _require_room(survey, work)
+    with open_ledger(survey, work) as ledger:
+        plan = BlockPlan.from_json(ledger.plan["plan"]).with_resources(
+            budget_bytes=survey.plan.budget_bytes, workers=survey.plan.workers
+        )
+        plan.check()
+        progress.message(_describe(survey, plan))
+        _prepare(survey, work, ledger, progress)
+        gpus = 1 if survey.recipe.device.startswith("cuda") else 0
+        with open_cluster(options.cluster, gpus=gpus) as workers:
+            _scale(survey, work, ledger)
+            create_volumes(survey, work, plan, ledger)
+            figures = _reconstruct(survey, work, plan, ledger, workers, progress)
+            _pyramid(work, ledger, workers, progress)
+        hand_over(survey, work, plan, ledger, figures)
+    shutil.rmtree(work.folder)
+    return RunResult("done", outputs, figures)
+
+
+def _workspace(survey: Survey) -> Workspace:
+    return Workspace.of(survey.options.output, halves=survey.options.halves or len(survey.series) > 1)
+
+
+def targets(survey: Survey, work: Workspace) -> dict[SetName, Target]:
+    """The projections to back-project and the volumes that each of them fills."""
+    volumes = [volume.unfinished for volume in work.volumes]
+    if len(survey.series) == 1:
+        return {"all": Target(work.projections("all"), tuple(volumes))}
+    return {
+        volume.name: Target(work.projections(volume.name), (volume.unfinished,)) for volume in work.volumes
+    }
+
+
+def _prepare(survey: Survey, work: Workspace, ledger: Ledger, progress: Progress) -> None:
+    """Aligned, binned, normalised, filtered projections of every stack, unless they are already there."""
+    if "prepared" in ledger.done():
+        return
+    contents = []
+    for name, series in zip(targets(survey, work), survey.series, strict=True):
+        progress.phase(f"preparing {series.stack.path.name}", 2 * series.n_tilts, "frames")
+        prepared = prepare_projections(
+            series,
+            work.projections(name),
+            bin=survey.options.bin,
+            invert=survey.options.invert,
+            filter=survey.model.filter if survey.model else ProjectionFilter(CosineRamp()),
+            pad_to_square=survey.options.grid == "public",
+            progress=lambda done, total: progress.advance(1),
+        )
+        if survey.model and survey.model.contrast:
+            warn_if_inverted(prepared.contrast, invert=survey.options.invert, expected=survey.model.contrast)
+        contents.append(prepared.content_hash)
+    ledger.mark("prepared", {"contents": contents})
+
+
+def _scale(survey: Survey, work: Workspace, ledger: Ledger) -> None:
+    """Settle how values become int16, from a few small boxes spread over the volume; nothing for floats."""
+    if survey.options.dtype != "int16" or "scaling" in ledger.done():
+        return
+    target = next(iter(targets(survey, work).values()))
+    values = [
+        block_voxels(survey.recipe, survey.frame, target.projections, box, len(target.volumes))
+        for box in sample_boxes(survey.window)
+    ]
+    ledger.mark("scaling", {"scaling": scaling_for(values)})
+
+
+def _reconstruct(
+    survey: Survey, work: Workspace, plan: BlockPlan, ledger: Ledger, workers: Workers, progress: Progress
+) -> dict[str, Any]:
+    """Every block that is not marked, each marked when its shards are written. Returns the run's figures."""
+    done = ledger.done()
+    wanted = targets(survey, work)
+    total = len(plan) * len(wanted)
+    progress.phase("reconstructing", total, "blocks")
+    if finished := sum(key.startswith("block/") for key in done):
+        progress.advance(finished)
+
+    def missing() -> Iterator[BlockTask]:
+        for name, target in wanted.items():
+            for block in plan:
+                key = f"block/{name}/{block.index}"
+                if key not in done:
+                    yield BlockTask(survey.recipe, survey.frame, target, block, key)
+
+    peak, seconds = 0, 0.0
+    for report in workers.map(reconstruct_block, missing(), what="a block"):
+        _mark(ledger, report)
+        peak, seconds = max(peak, report.peak_bytes), seconds + report.seconds
+        progress.advance(1, report.n_voxels)
+    return {
+        "blocks": total,
+        "projected_peak_bytes": plan.peak_bytes,
+        "measured_peak_bytes": peak,
+        "block_seconds": round(seconds, 3),
+    }
+
+
+def _mark(ledger: Ledger, report: BlockReport) -> None:
+    ledger.mark(report.key, {"written": [written.to_json() for written in report.written]})
+
+
+def _pyramid(work: Workspace, ledger: Ledger, workers: Workers, progress: Progress) -> None:
+    """Levels 1 and up of every tomogram, each from the one below; MRC volumes have none."""
+    for level, tasks in pyramid_tasks(work):
+        key = f"level/{level}"
+        if key in ledger.done():
+            continue
+        progress.phase(f"pyramid level {level}", len(tasks), "shards")
+        for _ in workers.map(partial(_one_shard, level), tasks, what="a pyramid shard"):
+            progress.advance(1)
+        ledger.mark(key, {})
+
+
+def _one_shard(level: int, task: tuple[Path, tuple[int, int, int]]) -> str:
+    path, index = task
+    return downsample_shard(path, level, index)
+
+
+def _describe(survey: Survey, plan: BlockPlan) -> str:
+    nz, ny, nx = survey.window.shape
+    what = f"model {survey.model.name}" if survey.model else "filtered back-projection"
+    return (
+        f"{nz} × {ny} × {nx} voxels (z, y, x) of {survey.layout.pixel_angstrom:.4g} Å, thickness from "
+        f"{survey.thickness_from}; {what}, {survey.recipe.precision} on {survey.recipe.device}; {len(plan)} blocks"
+    )
+
+
+def _require_room(survey: Survey, work: Workspace) -> None:
+    """Raise OutputError when the folder is missing or the disk has not the room that the run will take."""
+    parent = work.folder.parent
+    if not parent.is_dir():
+        raise OutputError(f"the folder {parent} does not exist", fix="Create it, or name another output")
+    itemsize = {"float32": 4, "float16": 2, "int16": 2}[survey.options.dtype]
+    volume = survey.window.n_voxels * itemsize * len(work.volumes) * 8 // 7
+    tilts, rows, width = survey.layout.shape_tyx
+    needed = volume + tilts * rows * width * 4 * 2 * len(survey.series)
+    free = shutil.disk_usage(parent).free
+    if free < needed and not work.folder.exists():
+        raise OutputError(
+            f"the run takes up to {needed / 1e9:.2f} GB, the disk of {parent} has {free / 1e9:.2f} GB free",
+            fix="Make room, or use --bin, --roi or --dtype float16",
+        )

@@ -1,0 +1,237 @@
+"""What a run will do, settled from headers and options before any frame is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cryolithe_stream.engines import BlockReconstructor, resolve_device, resolve_precision
+from cryolithe_stream.errors import CryolitheWarning, InputError
+from cryolithe_stream.geometry import Box, Shape3, VolumeFrame
+from cryolithe_stream.network import Model, load_model
+from cryolithe_stream.plan import BlockPlan, plan_blocks
+from cryolithe_stream.prepare import ProjectionLayout, layout
+from cryolithe_stream.read import TiltSeries, read_tilt_series
+from cryolithe_stream.run.cluster import ClusterSize, cluster_size
+from cryolithe_stream.run.job import Recipe, reconstructor_for
+from cryolithe_stream.run.memory import BASELINE_BYTES, default_memory
+from cryolithe_stream.run.options import RunOptions
+from cryolithe_stream.store import strips_bytes, write_box_bytes
+
+DEFAULT_OVERSAMPLE = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """Everything that is known of a run before it starts.
+
+    `series` holds the stack, or the stack and its odd and even halves; `frame` the full volume over the prepared
+    projections, `window` the part of it that is written; `thickness_from` says where the thickness comes from.
+    """
+
+    options: RunOptions
+    series: tuple[TiltSeries, ...]
+    layout: ProjectionLayout
+    model: Model | None
+    recipe: Recipe
+    frame: VolumeFrame
+    window: Box
+    thickness_from: str
+    reconstructor: BlockReconstructor
+    plan: BlockPlan
+    cluster: ClusterSize
+
+    def voxel_recipe(self) -> dict[str, Any]:
+        """All that decides the voxels except the content of the stack, as JSON."""
+        main = self.series[0]
+        aligned = main.alignment
+        arrays = [] if aligned is None else [aligned.matrix_yx, aligned.shift_yx_px, np.array(aligned.output_yx)]
+        return {
+            **self.options.describes_voxels(),
+            "exclude": None,
+            "thickness": self.frame.volume_zyx[0],
+            "volume_zyx": list(self.frame.volume_zyx),
+            "roi": str(self.window),
+            "pixel_size": round(main.pixel_angstrom, 6),
+            "alignment_pixel_size": None,
+            "precision": self.recipe.precision,
+            "oversample": self.recipe.oversample,
+            "patch_scale": self.recipe.patch_scale,
+            "model": self.recipe.model_fingerprint,
+            "tilts_deg": [round(float(t), 6) for t in main.tilts_deg],
+            "views": [int(v) for v in main.views],
+            "axis_and_shift": [self.frame.axis_offset_px, *self.frame.shift_zx_px],
+            "alignment": hashlib.sha256(b"".join(np.round(a, 9).tobytes() for a in arrays)).hexdigest(),
+        }
+
+
+def survey_run(options: RunOptions) -> Survey:
+    """Read headers, angles, alignment and the model, and plan the blocks. Raises InputError for what cannot be run."""
+    series = _series(options)
+    prepared = layout(series[0], bin=options.bin, pad_to_square=options.grid == "public")
+    model = None if options.method == "fbp" else load_model(options.model)
+    if model is not None:
+        _check_pixel(model, series[0], options.bin)
+    recipe = _recipe(options, model)
+    thickness, thickness_from = _thickness(options, prepared)
+    frame = VolumeFrame(
+        (thickness, *prepared.shape_tyx[1:]),
+        prepared.shape_tyx[1:],
+        prepared.axis_offset_px,
+        prepared.shift_zx_px,
+        options.grid,
+    )
+    window = _window(options, frame, prepared)
+    reconstructor = reconstructor_for(recipe, frame, model)
+    gpus = 1 if recipe.device.startswith("cuda") else 0
+    size = cluster_size(options.cluster, gpus=gpus)
+    plan = _plan(options, series[0], frame, window, reconstructor, size)
+    return Survey(
+        options, series, prepared, model, recipe, frame, window, thickness_from, reconstructor, plan, size
+    )
+
+
+def _series(options: RunOptions) -> tuple[TiltSeries, ...]:
+    def read(stack: Any) -> TiltSeries:
+        return read_tilt_series(
+            stack,
+            angles=options.angles,
+            alignment=options.alignment,
+            alignment_angstrom=options.alignment_pixel_size,
+            pixel_angstrom=options.pixel_size,
+            exclude=options.exclude,
+            mdoc=options.mdoc,
+        )
+
+    main = read(options.stack)
+    if options.odd is None or options.even is None:
+        return (main,)
+    halves = tuple(read(stack) for stack in (options.odd, options.even))
+    for half in halves:
+        if half.stack.shape != main.stack.shape:
+            raise InputError(
+                f"{half.stack.path} has shape {half.stack.shape}, {main.stack.path} has {main.stack.shape}",
+                fix="Give half stacks of the same views and size",
+            )
+    return (main, *halves)
+
+
+def _check_pixel(model: Model, series: TiltSeries, binning: int) -> None:
+    if model.pixel_range_angstrom is None:
+        return
+    low, high = model.pixel_range_angstrom
+    pixel = series.pixel_angstrom * binning
+    if low <= pixel <= high:
+        return
+    fits = [b for b in range(1, 33) if low <= series.pixel_angstrom * b <= high]
+    advice = f"--bin {fits[0]} gives {series.pixel_angstrom * fits[0]:.3g} Å" if fits else "no --bin fits this stack"
+    warnings.warn(
+        f"the model {model.name} is meant for {low:g}–{high:g} Å/pixel, the prepared stack has {pixel:.3g}: {advice}",
+        CryolitheWarning,
+        stacklevel=2,
+    )
+
+
+def _recipe(options: RunOptions, model: Model | None) -> Recipe:
+    device = resolve_device(options.device)
+    # Filtered back-projection is bound by memory, not by multiplications: nothing is gained by fewer bits.
+    # The exact engine is the reference: it keeps all bits too.
+    plain = model is None or options.engine == "exact"
+    precision = "float32" if plain and options.precision == "auto" else resolve_precision(options.precision, device)
+    if model is None:
+        oversample, patch_scale = 1, 1.0
+    else:
+        oversample = options.oversample or model.oversample or DEFAULT_OVERSAMPLE
+        patch_scale = options.patch_scale or model.patch_scale
+    if precision == "float16" and device.type == "cpu":
+        warnings.warn("float16 on a CPU is many times slower than float32", CryolitheWarning, stacklevel=2)
+    return Recipe(
+        options.method,
+        options.engine,
+        options.model if model else None,
+        model.fingerprint if model else None,
+        oversample if options.engine == "features" else 1,
+        patch_scale,
+        precision,
+        str(device),
+    )
+
+
+def _thickness(options: RunOptions, prepared: ProjectionLayout) -> tuple[int, str]:
+    rows, width = prepared.shape_tyx[1:]
+    if options.thickness is not None:
+        thickness, origin = options.thickness, "--thickness"
+    elif prepared.thickness_px is not None:
+        thickness, origin = max(1, round(prepared.thickness_px)), "the alignment"
+    else:
+        thickness, origin = max(1, width // 4), "a quarter of the width"
+    if options.grid == "public" and thickness > max(rows, width):
+        warnings.warn(
+            f"the public grid allows no more than {max(rows, width)} voxels of depth, {thickness} were asked for",
+            CryolitheWarning,
+            stacklevel=2,
+        )
+        thickness, origin = max(rows, width), "the public grid's limit"
+    return thickness, origin
+
+
+def _window(options: RunOptions, frame: VolumeFrame, prepared: ProjectionLayout) -> Box:
+    """The part of the full volume that is written: the region asked for, counted without the public grid's padding."""
+    pad_y, pad_x = prepared.padding_yx
+    nz, ny, nx = frame.volume_zyx
+    inner: Shape3 = (nz, ny - 2 * pad_y, nx - 2 * pad_x)
+    box = Box.whole(inner) if options.roi is None else Box.parse(options.roi, inner)
+    return box.shifted((0, pad_y, pad_x))
+
+
+def _plan(
+    options: RunOptions,
+    series: TiltSeries,
+    frame: VolumeFrame,
+    window: Box,
+    reconstructor: BlockReconstructor,
+    size: ClusterSize,
+) -> BlockPlan:
+    width, n_sets = frame.detector_yx[1], 3 if options.halves else 1
+
+    def bytes_of(block_zyx: Shape3, strips: Any) -> int:
+        box = Box.whole(block_zyx)
+        computing = reconstructor.peak_bytes(block_zyx, strips, halves=options.halves)
+        writing = n_sets * box.n_voxels * 4 + write_box_bytes(box, options.dtype, block_zyx)
+        return max(strips_bytes(strips, width=width), computing, writing)
+
+    slots = 1 if size.processes else size.workers  # threads share a process, and so its memory
+    plan = plan_blocks(
+        volume_zyx=frame.volume_zyx,
+        window=window,
+        detector_yx=frame.detector_yx,
+        strips_of=lambda box: reconstructor.layout(box, series.tilts_deg),
+        bytes_of=bytes_of,
+        cost_of=reconstructor.cost,
+        budget_bytes=(options.memory or default_memory(size)) // slots,
+        baseline_bytes=BASELINE_BYTES // slots,
+        workers=size.workers,
+        sharded=options.ome_zarr == "0.5" and options.output.suffix != ".mrc",
+    )
+    plan.check()
+    return plan
+
+
+def describe_differences(recorded: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """The options that differ between two runs, in words."""
+    names = [key for key in sorted({*recorded, *wanted}) if _json(recorded.get(key)) != _json(wanted.get(key))]
+    parts = []
+    for name in names:
+        was, now = recorded.get(name), wanted.get(name)
+        short = all(len(_json(v)) < 40 for v in (was, now))
+        parts.append(f"{name.replace('_', '-')} was {was}, is {now}" if short else f"{name.replace('_', '-')} differs")
+    return "; ".join(parts) or "nothing differs"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)

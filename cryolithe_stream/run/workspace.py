@@ -1,0 +1,170 @@
+"""The folder beside the output in which a run works, and what stands there or at the output from earlier runs.
+
+`OUT.partial/` holds the ledger, the prepared projections and the unfinished volumes. Volumes are renamed to their final
+names when they are complete, so whatever stands at an output's name is a whole tomogram.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cryolithe_stream.errors import FormatError, OutputError
+from cryolithe_stream.prepare import content_hash
+from cryolithe_stream.read import TiltSeries
+from cryolithe_stream.run.survey import Survey, describe_differences
+from cryolithe_stream.store import Ledger, is_ours, mrc_fingerprint, open_tomogram, read_ledger, remove_output
+
+SetName = Literal["all", "odd", "even"]
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """One tomogram of a run: its name, where it is built and where it goes."""
+
+    name: SetName
+    unfinished: Path
+    final: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where a run works: `folder` holds everything that is unfinished."""
+
+    folder: Path
+    volumes: tuple[Volume, ...]
+
+    @classmethod
+    def of(cls, output: Path, *, halves: bool) -> Workspace:
+        """The workspace of an output; with halves there are volumes `…_odd` and `…_even` beside it."""
+        folder = output.with_name(output.name + ".partial")
+        suffix = ".ome.zarr" if output.name.endswith(".ome.zarr") else output.suffix
+        stem = output.name.removesuffix(suffix)
+        names: list[tuple[SetName, str]] = [("all", output.name)]
+        if halves:
+            names += [("odd", f"{stem}_odd{suffix}"), ("even", f"{stem}_even{suffix}")]
+        kind = ".mrc" if suffix == ".mrc" else ".ome.zarr"
+        return cls(folder, tuple(Volume(n, folder / f"{n}{kind}", output.with_name(f)) for n, f in names))
+
+    def projections(self, name: SetName) -> Path:
+        """Where the prepared projections of a stack are kept while they are needed."""
+        return self.folder / f"projections_{name}.zarr"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A stack's file as it looked: a shortcut that saves hashing a file that did not change."""
+
+    path: str
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, series: TiltSeries) -> Stamp:
+        """The stamp of a series' stack as it is now."""
+        status = series.stack.path.stat()
+        return cls(str(series.stack.path.resolve()), status.st_size, status.st_mtime_ns)
+
+    def to_json(self) -> list[Any]:
+        """The stamp as JSON."""
+        return [self.path, self.size, self.modified_ns]
+
+
+def fingerprint(voxels: dict[str, Any], contents: Sequence[str]) -> str:
+    """SHA-256 of all that decides the voxels: the recipe and the content of the stacks."""
+    text = json.dumps({"voxels": voxels, "contents": list(contents)}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def already_complete(survey: Survey, work: Workspace) -> bool:
+    """Whether every output stands there, made by the same run of the same data.
+
+    Raises OutputError when anything else stands there and may not be replaced.
+    """
+    standing = [v.final for v in work.volumes if v.final.exists()]
+    if not standing:
+        return False
+    overwrite = survey.options.overwrite
+    for path in standing:
+        if not is_ours(path) and not (path.is_dir() and not any(path.iterdir())):
+            raise OutputError(f"{path} exists and was not written by cryolithe-stream", fix="Name another output")
+    if overwrite:
+        return False
+    if work.folder.exists():  # a finished run whose last renames were cut off
+        return False
+    voxels = survey.voxel_recipe()
+    for volume in work.volumes:
+        if not volume.final.exists():
+            raise OutputError(f"{standing[0]} exists, {volume.final.name} does not", fix="Use --overwrite to make all anew")
+        if reason := _difference(survey, volume.final, voxels):
+            raise OutputError(
+                f"{volume.final} exists and is another reconstruction: {reason}",
+                fix="Name another output or use --overwrite",
+            )
+    return True
+
+
+def _difference(survey: Survey, final: Path, voxels: dict[str, Any]) -> str:
+    """How a finished volume differs from what this run would make; empty when it does not."""
+    if final.suffix == ".mrc":
+        contents = [content_hash(series) for series in survey.series]
+        same = mrc_fingerprint(final) == fingerprint(voxels, contents)
+        return "" if same else "its fingerprint is another"
+    try:
+        tomogram = open_tomogram(final)
+    except FormatError as error:
+        return error.what
+    if not tomogram.finished:
+        return "it is unfinished"
+    made = tomogram.attributes.get("run", {})
+    if made.get("voxels") != json.loads(json.dumps(voxels)):
+        return describe_differences(made.get("voxels", {}), voxels)
+    return "" if same_content(survey, made) else "the stack's content changed"
+
+
+def same_content(survey: Survey, made: dict[str, Any]) -> bool:
+    """Whether the stacks hold what they held when `made` was recorded: by size and time, else by hashing them."""
+    if made.get("stamps") == [Stamp.of(series).to_json() for series in survey.series]:
+        return True
+    return [content_hash(series) for series in survey.series] == made.get("contents")
+
+
+def open_ledger(survey: Survey, work: Workspace) -> Ledger:
+    """The ledger of an interrupted run of the same voxels, or a new one that keeps this run's plan.
+
+    Raises OutputError when the workspace belongs to another run, or another process is writing it.
+    """
+    voxels = survey.voxel_recipe()
+    if work.folder.exists() and not Ledger.exists(work.folder):
+        if any(work.folder.iterdir()):
+            raise OutputError(f"{work.folder} exists and holds no ledger", fix="Move it away")
+        work.folder.rmdir()
+    if Ledger.exists(work.folder):
+        record = read_ledger(work.folder)
+        made = record.plan["voxels"]
+        if made == json.loads(json.dumps(voxels)) and not survey.options.overwrite:
+            ledger = Ledger.open(work.folder)
+            prepared = ledger.done().get("prepared")
+            if prepared is None or same_content(survey, {**prepared, "stamps": record.plan["stamps"]}):
+                return ledger
+            ledger.close()
+            made_by = "the stack's content changed"
+        else:
+            made_by = describe_differences(made, voxels)
+        if not survey.options.overwrite:
+            raise OutputError(
+                f"{work.folder} holds an unfinished run of another reconstruction: {made_by}",
+                fix="Finish that one, name another output, or use --overwrite",
+            )
+        Ledger.open(work.folder).close()  # refuses while another process writes there
+        remove_output(work.folder)
+    plan = {
+        "plan": survey.plan.to_json(),
+        "voxels": voxels,
+        "stamps": [Stamp.of(series).to_json() for series in survey.series],
+    }
+    return Ledger.create(work.folder, plan, fingerprint(voxels, []))
