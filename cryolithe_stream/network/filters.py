@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from cryolithe_stream.errors import ModelError
-from cryolithe_stream.geometry import Floats
+from cryolithe_stream.geometry import Floats, Shape2
+
+ROWS_AT_ONCE = 256
 
 
 class Ramp(Protocol):
@@ -43,6 +45,9 @@ class FrameFilter(Protocol):
 
     def apply(self, frame: Tensor) -> Tensor:
         """The filtered frame `(y, x)`."""
+
+    def peak_bytes(self, frame_yx: Shape2) -> int:
+        """Upper bound of the bytes that `apply` holds, its outcome included, the frame itself not."""
 
     def settings(self) -> Mapping[str, Any]:
         """What defines the filter besides its tensors, as JSON types."""
@@ -108,6 +113,17 @@ class ProjectionFilter:
             frames = torch.stack(flat).reshape(frames.shape)
         return frames if self.ramp is None else _convolved(frames, self.ramp.kernel(frames.shape[-1]))
 
+    def peak_bytes(self, frame_yx: Shape2) -> int:
+        """Upper bound of the bytes that `apply` holds for one frame, its outcome included, the frame itself not."""
+        rows, width = frame_yx
+        frame = 4 * rows * width
+        two_d = 0 if self.frame is None else 2 * frame + self.frame.peak_bytes(frame_yx)
+        if self.ramp is None:
+            return two_d
+        n = len(self.ramp.kernel(width))
+        ramp = frame + 20 * n * min(rows, ROWS_AT_ONCE) + 40 * n
+        return ramp if self.frame is None else max(two_d, frame + ramp)
+
 
 def check_fits(kind: str, width: int, longest: int) -> None:
     """Raise ModelError when rows are wider than the response that a checkpoint stores."""
@@ -119,8 +135,12 @@ def check_fits(kind: str, width: int, longest: int) -> None:
 
 
 def _convolved(rows: Tensor, kernel: Floats) -> Tensor:
-    """Circular convolution along x over `len(kernel)` pixels, cut to the rows' width."""
-    n = len(kernel)
+    """Circular convolution along x over `len(kernel)` pixels, cut to the rows' width, some rows at a time."""
+    n, width = len(kernel), rows.shape[-1]
     response = torch.from_numpy(np.fft.rfft(kernel)).to(torch.complex64).to(rows.device)
-    filtered: Tensor = torch.fft.irfft(torch.fft.rfft(rows, n=n) * response, n=n)
-    return filtered[..., : rows.shape[-1]]
+    filtered = torch.empty_like(rows, memory_format=torch.contiguous_format)
+    source, target = rows.reshape(-1, width), filtered.view(-1, width)
+    for first in range(0, len(source), ROWS_AT_ONCE):
+        part = slice(first, first + ROWS_AT_ONCE)
+        target[part] = torch.fft.irfft(torch.fft.rfft(source[part], n=n) * response, n=n)[:, :width]
+    return filtered

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from cryolithe_stream.errors import ModelError
-from cryolithe_stream.geometry import Floats
+from cryolithe_stream.geometry import Floats, Shape2
 from cryolithe_stream.network.filters import check_fits
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
@@ -167,6 +167,11 @@ class ConvFilter:
         for layer in hidden:
             x = nn.functional.leaky_relu(layer(x), self.slope)
         return torch.as_tensor(last(x))[0, 0]
+
+    def peak_bytes(self, frame_yx: Shape2) -> int:
+        """Upper bound of the bytes that `apply` holds: five times a layer's channels, which are stored in eights."""
+        widest = max(layer.out_channels for layer in self._layers)
+        return 4 * frame_yx[0] * frame_yx[1] * (5 * 8 * -(-widest // 8) + 2)
 
     def settings(self) -> Mapping[str, Any]:
         """Padding mode and slope."""

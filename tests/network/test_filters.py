@@ -76,9 +76,17 @@ def test_frames_are_filtered_one_by_one() -> None:
     torch.testing.assert_close(together[1], RAMP.apply(stack[1]))
 
 
+def test_rows_are_filtered_alike_in_parts() -> None:
+    """Many rows are worked on in parts; each is filtered as if it were alone."""
+    rows = torch.randn(700, 12, generator=torch.Generator().manual_seed(2))
+    filtered = RAMP.apply(rows)
+    torch.testing.assert_close(filtered[255:258], torch.cat([RAMP.apply(rows[i : i + 1]) for i in range(255, 258)]))
+    assert RAMP.peak_bytes((700, 12)) < RAMP.peak_bytes((7000, 12)) < 10 * RAMP.peak_bytes((700, 12))
+
+
 def test_no_filter_changes_nothing() -> None:
     frame = torch.randn(4, 5)
     nothing = ProjectionFilter()
-    assert nothing.kind == "none"
+    assert nothing.kind == "none" and nothing.peak_bytes((4, 5)) == 0
     nothing.check_width(5)
     torch.testing.assert_close(nothing.apply(frame), frame)
