@@ -18,11 +18,14 @@ import yaml
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 
-from dataset import Recording, Specimen, cached_specimen, record  # noqa: E402
+from dataset import RAMP, Recording, Specimen, cached_specimen, record  # noqa: E402
 from evaluation import reconstruct, snr_db  # noqa: E402
+from forward import OVERSAMPLE  # noqa: E402
 from loop import Settings, recordings, train  # noqa: E402
 
+from cryolithe_stream.network.bundle import read_bundle, save_model  # noqa: E402
 from cryolithe_stream.network.config import SliceSetConfig  # noqa: E402
+from cryolithe_stream.network.model import Model  # noqa: E402
 from cryolithe_stream.network.sliceset import SliceSet  # noqa: E402
 from cryolithe_stream.simulate import Acquisition  # noqa: E402
 
@@ -30,14 +33,14 @@ SERIES = np.arange(-60, 61, 3.0)
 
 
 def main() -> None:
-    """Reads the command line and trains or evaluates."""
+    """Reads the command line and trains."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, default=Path(__file__).parent / "configs" / "default.yaml")
     parser.add_argument("--phantoms", type=Path, default=Path("phantoms"), help="folder that caches phantoms")
     parser.add_argument("--out", type=Path, default=Path("trained"), help="folder for weights, log and curve")
     parser.add_argument("--minutes", type=float, default=45.0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--start", type=Path, help="weights to start from (a state dict of this script)")
+    parser.add_argument("--start", type=Path, help="model file whose weights to start from")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the training section")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -55,7 +58,7 @@ def run_training(config: dict[str, Any], args: argparse.Namespace) -> None:
     torch.manual_seed(seed)
     network = build_network(config["network"])
     if args.start:
-        network.load_state_dict(torch.load(args.start, weights_only=True))
+        network.load_state_dict(read_bundle(args.start).network.state_dict())
     p = config["phantoms"]
     seeds = range(p["first_seed"], p["first_seed"] + p["count"])
     specimens = [specimen_of_seed(s, config, args.phantoms) for s in seeds]
@@ -67,8 +70,22 @@ def run_training(config: dict[str, Any], args: argparse.Namespace) -> None:
         calibrate(network, checks)
     print(f"{len(specimens)} phantoms, {sum(q.numel() for q in network.parameters())} weights, {asdict(settings)}")
     trained = train(network, source, seed, settings, args.minutes, log, lambda n: validation_scores(n, checks))
-    torch.save(trained.state_dict(), args.out / "weights.pt")
+    card = {"seed": seed, "minutes": args.minutes, "threads": args.threads, "configuration": config}
+    save_model(as_model(trained, card), args.out / "default.safetensors", overwrite=True)
     draw_curve(log, args.out / "curve.png")
+
+
+def as_model(network: SliceSet, card: dict[str, Any]) -> Model:
+    """The trained network with all that belongs to it."""
+    return Model(
+        name="default",
+        network=network,
+        filter=RAMP,
+        oversample=OVERSAMPLE,
+        pixel_range_angstrom=(6.0, 25.0),
+        contrast="dark",
+        card=card,
+    )
 
 
 def build_network(sizes: dict[str, Any]) -> SliceSet:

@@ -36,6 +36,7 @@ class Settings:
 
     loss: str
     batch: int
+    rows: int
     columns: int
     pool: int
     uses: int
@@ -61,27 +62,27 @@ def recordings(specimens: list[Specimen], seed: int, options: dict[str, Any]) ->
         yield ready.get()
 
 
-def planes(source: Iterator[Recording], seed: int, s: Settings) -> Iterator[tuple[Recording, int, int]]:
-    """Recordings from a pool, each with a random row and a random first column."""
+def planes(source: Iterator[Recording], seed: int, s: Settings) -> Iterator[tuple[Recording, list[int], int]]:
+    """Recordings from a pool, each with random rows and a random first column."""
     rng = np.random.default_rng([seed, 2])
     pool: list[list[Any]] = [[next(source), s.uses] for _ in range(s.pool)]
     while True:
         slot = pool[rng.integers(len(pool))]
         recording: Recording = slot[0]
         _, ny, nx = recording.shape_zyx
-        yield recording, int(rng.integers(ny)), int(rng.integers(nx - s.columns + 1))
+        yield recording, [int(y) for y in rng.integers(ny, size=s.rows)], int(rng.integers(nx - s.columns + 1))
         slot[1] -= 1
         if slot[1] == 0:
             slot[:] = [next(source), s.uses]
 
 
-def plane_loss(network: SliceSet, recording: Recording, row: int, first_x: int, s: Settings) -> Tensor:
-    """The loss of one x–z plane of all depths and `columns` columns."""
+def plane_loss(network: SliceSet, recording: Recording, rows: list[int], first_x: int, s: Settings) -> Tensor:
+    """The loss of the x–z planes through some rows, of all depths and `columns` columns."""
     grid = recording.grid(first_x, first_x + s.columns)
     plane = Plane.build(grid, recording.tilts_deg, torch.bfloat16)
-    values = evaluate_rows(network, recording.filtered, [row], plane, torch.from_numpy(recording.tilts_deg))[0]
-    truth = torch.from_numpy(np.ascontiguousarray(recording.truth[:, row, first_x : first_x + s.columns]).ravel())
-    return LOSSES[s.loss](values / recording.spread, truth / recording.spread)
+    values = evaluate_rows(network, recording.filtered, rows, plane, torch.from_numpy(recording.tilts_deg))
+    truth = recording.truth[:, rows, first_x : first_x + s.columns].transpose(1, 0, 2).reshape(len(rows), -1)
+    return LOSSES[s.loss](values / recording.spread, torch.from_numpy(truth) / recording.spread)
 
 
 def learning_rate(progress: float, s: Settings) -> float:

@@ -101,8 +101,7 @@ def as_markdown(table: dict[str, dict[str, list[float]]]) -> str:
     ]
     for name, rows in table.items():
         for key, unit in (("fbp", ", dB"), ("network", ", dB"), ("fbp wedge fsc", ""), ("network wedge fsc", "")):
-            digits = 2
-            lines.append(f"| {name}: {key}{unit} | " + " | ".join(f"{v:.{digits}f}" for v in rows[key]) + " |")
+            lines.append(f"| {name}: {key}{unit} | " + " | ".join(f"{v:.2f}" for v in rows[key]) + " |")
     return "\n".join(lines)
 
 

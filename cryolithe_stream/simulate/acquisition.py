@@ -38,12 +38,12 @@ CLEAN = Acquisition(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def random_tilts(rng: Rng, *, p_drop: float = 0.5) -> Floats:
-    """Tilt angles in degrees: −a … +b by 1 to 5°, a and b of 40 to 70°; with probability `p_drop` some are missing.
+    """Tilt angles in degrees: −a … +b by 1 to 5° (mostly 2 or 3), a and b of 40 to 70°.
 
-    Of n tilts k are dropped, k uniform up to n/3. Whole degrees from the first on, so that one set of projections at
+    With probability `p_drop`, k of n tilts are dropped, k uniform up to n/3. Whole degrees from the first on, so that one set of projections at
     every degree serves all schemes.
     """
-    step = int(rng.integers(1, 6))
+    step = int(rng.choice([1, 2, 3, 4, 5], p=[0.05, 0.3, 0.35, 0.15, 0.15]))
     span = rng.uniform(40, 70)
     low, high = (-(span + rng.uniform(-6, 6)), span + rng.uniform(-6, 6)) if rng.random() < 0.3 else (-span, span)
     tilts = np.arange(np.ceil(max(low, -70)), np.floor(min(high, 70)) + 1, step)
@@ -77,7 +77,7 @@ def acquire(
     drift = np.clip(rng.normal(0, 1, (n_tilts, 2)) * rng.uniform(0, faults.misalignment_px), -0.5, 0.5)
     if faults.misalignment_px > 0:
         clean = shift(clean, drift)
-    contrast = 1 + rng.normal(0, 1, n_tilts) * rng.uniform(0, faults.frame_contrast)
+    contrast: Floats = np.asarray(1 + rng.normal(0, 1, n_tilts) * rng.uniform(0, faults.frame_contrast))
     clean = clean * contrast[:, None, None].astype(np.float32)
     noise = _noise(clean, rng, faults)
     path = 1 / np.cos(np.deg2rad(tilts_deg))

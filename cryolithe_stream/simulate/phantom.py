@@ -82,7 +82,7 @@ def make_phantom(seed: int, options: PhantomOptions | None = None) -> Phantom:
         blobs.append(_clutter(rng, voxel, crowd))
     mass += draw(Blobs.join(blobs), options.shape_zyx, periodic_x=options.periodic_x)
     density = -_SATURATION * (1.0 - np.exp(-np.maximum(mass, 0.0) / _SATURATION))
-    gold = _gold(rng, voxel, crowd, options) if options.gold and rng.random() < 0.25 else None
+    gold = _gold(rng, voxel, crowd, options) if options.gold and rng.random() < 0.4 else None
     return Phantom(density.astype(np.float32), gold, voxel, options.periodic_x, seed, tally)
 
 
@@ -172,7 +172,7 @@ def _clutter(rng: Rng, voxel: float, crowd: Crowd) -> Blobs:
 
 def _gold(rng: Rng, voxel: float, crowd: Crowd, options: PhantomOptions) -> Float32s:
     """Gold beads of 10 nm on the faces of the ice."""
-    n = int(rng.integers(1, 7))
+    n = int(rng.integers(1, 11))
     points = np.array([crowd.face(rng) for _ in range(n)])
     sigma = np.full(n, 50.0 / np.sqrt(5.0) / voxel)
     heights = -rng.uniform(6.0, 12.0) * np.ones(n)
