@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 import numpy as np
-import pywt  # type: ignore[import-untyped, unused-ignore]
+import pywt
 import torch
 from torch import Tensor
 from torch.nn import functional
