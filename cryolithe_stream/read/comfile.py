@@ -24,7 +24,7 @@ class ComFile:
     def floats(self, name: str, default: list[float], counts: tuple[int, ...]) -> list[float]:
         """The numbers of an entry. Raises FormatError when it holds anything else."""
         value = self.text(name)
-        return default if value in (None, "/") else parse_floats(str(value), f"{self.path}: {name}", counts)
+        return default if value in (None, "/") else parse_floats(str(value), f"{self.path}: {name.upper()}", counts)
 
     def file(self, name: str) -> Path | None:
         """The file that an entry names, beside the command file. Raises MissingFileError when it is not there."""

@@ -69,5 +69,5 @@ def read_newst(path: PathLike) -> Newst:
 
 def _whole(path: PathLike, name: str, value: float) -> int:
     if value != int(value) or not 1 <= value <= 2**20:
-        raise FormatError(f"{path}: {name} is {value:g}, not a whole number from 1")
+        raise FormatError(f"{path}: {name.upper()} is {value:g}, not a whole number from 1")
     return int(value)

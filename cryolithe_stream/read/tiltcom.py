@@ -101,6 +101,8 @@ def read_tilt_com(path: PathLike, *, transforms: str = "") -> TiltCom:
     offset = com.floats("offset", [0.0], (1, 2))
     shift = com.floats("shift", [0.0], (1, 2))
     binning = int(max(1.0, com.floats("imagebinned", [1.0], (1,))[0]))
+    if full and min(*full, *(size - 2 * start for size, start in zip(full, subset, strict=True))) < 1:
+        raise FormatError(f"{path}: FULLIMAGE {full} and SUBSETSTART {subset} leave no image")
     if thickness and not 1 <= thickness[0] <= 2**20:
         raise FormatError(f"{path}: THICKNESS is {thickness[0]:g}, not a number of voxels")
     return TiltCom(
@@ -111,7 +113,7 @@ def read_tilt_com(path: PathLike, *, transforms: str = "") -> TiltCom:
         excluded=_views(com, "excludelist", "excludelist2", "exclude"),
         included=_views(com, "include"),
         thickness_px=thickness[0] if thickness else None,
-        full_xy=(full[0], full[1]) if full and all(full) else None,
+        full_xy=(full[0], full[1]) if full else None,
         subset_xy=(subset[0], subset[1]),
         tilt_offset_deg=offset[0],
         axis_offset_px=offset[1] if len(offset) == 2 else 0.0,
