@@ -17,7 +17,7 @@ from cryolithe_stream.store.layout import split
 from cryolithe_stream.store.tomogram import PathLike, open_level
 from cryolithe_stream.store.values import DtypeName, Scaling, Statistics, Stored, Written, checksum_text, crc32, encode
 
-_OVERHEAD_BYTES = 1 << 20
+_OVERHEAD_BYTES = 1 << 19
 
 
 def write_box(path: PathLike, box: Box, block: Float32s) -> Written:
@@ -71,9 +71,9 @@ def box_checksum(path: PathLike, box: Box) -> str:
 
 
 def shard_write_bytes(n_voxels: int, dtype: DtypeName) -> int:
-    """Upper bound of the bytes of a shard as stored, encoded by chunks, and joined."""
+    """Upper bound of the bytes of a shard as stored, encoded by chunks, joined, and in transit between these."""
     stored = n_voxels * np.dtype(dtype).itemsize
-    return stored + 2 * (stored + stored // 64)
+    return stored + 3 * (stored + stored // 64)
 
 
 def write_shard(folder: Path, array: zarr.Array[Any], box: Box, stored: Stored) -> None:

@@ -44,11 +44,11 @@ def downsample_shard_bytes(layout: TomogramLayout) -> int:
     """Upper bound of what `downsample_shard` allocates on any level.
 
     One shard as stored, and either its encoding or the 2x2x2 chunks below one chunk: as file, as its parts, decoded,
-    and joined.
+    joined, and in transit between these.
     """
     chunk, shard = math.prod(layout.chunk_zyx), math.prod(layout.shard_zyx)
     size = np.dtype(layout.dtype).itemsize
-    return max(shard_write_bytes(shard, layout.dtype), shard * size + 4 * 8 * chunk * size) + (1 << 20)
+    return max(shard_write_bytes(shard, layout.dtype), shard * size + 36 * chunk * size) + (1 << 20)
 
 
 def halve(array: Stored) -> NDArray[np.float32]:

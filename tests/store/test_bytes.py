@@ -18,7 +18,7 @@ from cryolithe_stream.store import (
     write_box_bytes,
 )
 
-LOOSE = 1.5  # small arrays: a third of the bound is its constant
+LOOSE = 1.7  # what is in transit between Zarr's threads varies from run to run
 
 
 def peak_bytes(action):
