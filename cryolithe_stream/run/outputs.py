@@ -24,6 +24,7 @@ from cryolithe_stream.store import (
     finish_tomogram,
     is_ours,
     open_tomogram,
+    remove_output,
 )
 
 _INT16_HEADROOM = 4.0
@@ -49,6 +50,7 @@ def create_volumes(survey: Survey, work: Workspace, plan: BlockPlan, ledger: Led
     voxel = survey.layout.pixel_angstrom
     labels = [fingerprint_label(fingerprint(survey.voxel_recipe(), done["prepared"]["contents"]))]
     for volume in work.volumes:
+        remove_output(volume.unfinished)  # what a run left that was killed before the mark below
         if volume.unfinished.suffix == ".mrc":
             MrcVolume.create(
                 volume.unfinished,

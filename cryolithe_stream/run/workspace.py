@@ -139,7 +139,7 @@ def open_ledger(survey: Survey, work: Workspace) -> Ledger:
     Raises OutputError when the workspace belongs to another run, or another process is writing it.
     """
     voxels = survey.voxel_recipe()
-    if work.folder.exists() and not Ledger.exists(work.folder):
+    if work.folder.exists() and not Ledger.exists(work.folder) and not is_ours(work.folder):
         if any(work.folder.iterdir()):
             raise OutputError(f"{work.folder} exists and holds no ledger", fix="Move it away")
         work.folder.rmdir()

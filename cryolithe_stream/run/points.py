@@ -1,0 +1,80 @@
+"""A model at arbitrary real coordinates of a volume (paper, section 3.3)."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from cryolithe_stream.engines import ExactEngine, Strips, resolve_device
+from cryolithe_stream.errors import InputError
+from cryolithe_stream.geometry import Float32s, Floats, StripLayout, VolumeFrame
+from cryolithe_stream.network import Model
+from cryolithe_stream.prepare import layout, prepare_projections
+from cryolithe_stream.read import TiltSeries
+from cryolithe_stream.store import ProjectionStore
+
+POINTS_AT_ONCE = 4096
+
+
+def reconstruct_points(
+    series: TiltSeries,
+    points_zyx: ArrayLike,
+    model: Model,
+    *,
+    thickness: int | None = None,
+    bin: int = 1,
+    invert: bool = False,
+    patch_scale: float | None = None,
+    device: str = "auto",
+) -> Float32s:
+    """Values of a model at `points_zyx` `(point, 3)`, in voxels of the volume that `run` would make of the series.
+
+    Coordinates are real: (0, 0, 0) is the centre of the first voxel, and points may lie between voxels and outside of
+    the volume. `thickness` (voxels) places the volume's first section; without it, the alignment's or a quarter of
+    the width. Gives `(point,)`, or `(point, 8)` wavelet coefficients for a wavelet model. Patches are sampled as the
+    paper defines them, in float32. Raises InputError when points are not finite or not `(point, 3)`.
+    """
+    points = np.asarray(points_zyx, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
+        raise InputError(f"points have shape {points.shape}", fix="Give finite numbers of shape (point, 3), order z, y, x")
+    shape = layout(series, bin)
+    rows, width = shape.shape_tyx[1:]
+    depth = thickness or (max(1, round(shape.thickness_px)) if shape.thickness_px else max(1, width // 4))
+    frame = VolumeFrame((depth, rows, width), (rows, width), shape.axis_offset_px, shape.shift_zx_px)
+    engine = ExactEngine(model.network, patch_scale or model.patch_scale, torch.float32, resolve_device(device))
+    with tempfile.TemporaryDirectory(prefix="cryolithe-") as folder:
+        store = prepare_projections(
+            series, Path(folder) / "projections.zarr", bin=bin, invert=invert, filter=model.filter
+        ).store
+        values = np.empty((len(points), engine.n_channels), np.float32)
+        order = np.argsort(points[:, 1])  # neighbours along y share rows of the projections
+        for a in range(0, len(points), POINTS_AT_ONCE):
+            part = order[a : a + POINTS_AT_ONCE]
+            values[part] = _values(engine, frame, store, points[part])
+    return values[:, 0] if engine.n_channels == 1 else values
+
+
+def _values(engine: ExactEngine, frame: VolumeFrame, store: ProjectionStore, points: Floats) -> Float32s:
+    """Values `(point, channel)` from the strips that hold all patches of some points."""
+    nz, _, nx = frame.volume_zyx
+    z = points[:, 0] - (nz - 1) / 2 + frame.shift_zx_px[0]
+    x = points[:, 2] - (nx - 1) / 2 + frame.shift_zx_px[1]
+    theta = np.deg2rad(store.tilts_deg)[:, None]
+    columns = x * np.cos(theta) + z * np.sin(theta) + frame.axis_px
+    halo_y, halo_x = engine.halo_yx_px
+    first_row = int(np.floor(points[:, 1].min() - halo_y))
+    first_column = np.floor(columns.min(axis=1) - halo_x).astype(np.int64)
+    last_column = np.floor(columns.max(axis=1) + halo_x).astype(np.int64) + 2
+    strips = StripLayout(
+        first_row,
+        int(np.floor(points[:, 1].max() + halo_y)) + 2 - first_row,
+        first_column,
+        int((last_column - first_column).max()),
+    )
+    data = Strips.of(strips, store.read_strips(strips), store.tilts_deg)
+    values = engine.at(columns, points[:, 1], data, [list(range(len(store.tilts_deg)))])
+    return np.ascontiguousarray(values[0].numpy().T)
