@@ -98,9 +98,6 @@ def _parse(path: Path, raw: bytes, file_bytes: int) -> MrcHeader:
     if len(raw) < HEADER_DTYPE.itemsize:
         what = "is empty" if not raw else f"holds {len(raw)} bytes, an MRC header alone has 1024"
         raise FormatError(f"stack {path} {what}", fix=_HELP)
-    for magic, name in _OTHERS.items():
-        if raw.startswith(magic):
-            raise FormatError(f"stack {path} is a {name} file, not an MRC file", fix=_HELP)
     fields, order, doubts = _fields(path, raw)
     mode = int(fields["mode"])
     if mode not in _TYPES:
@@ -141,6 +138,9 @@ def _parse(path: Path, raw: bytes, file_bytes: int) -> MrcHeader:
 
 def _fields(path: Path, raw: bytes) -> tuple[np.void, _Order, list[str]]:
     """The header in the byte order that makes sense of it, that order, and what is doubtful."""
+    for magic, name in _OTHERS.items():
+        if raw.startswith(magic):
+            raise FormatError(f"stack {path} is a {name} file, not an MRC file", fix=_HELP)
     orders: tuple[_Order, _Order] = ("<", ">")
     both = {order: np.frombuffer(raw, HEADER_DTYPE.newbyteorder(order))[0] for order in orders}
     doubts = []
