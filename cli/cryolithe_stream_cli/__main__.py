@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryolithe_stream_cli.main import main
+from cryolithe_stream_cli.main import program
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    program()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -54,3 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == INTERRUPTED:
         return report(KeyboardInterrupt(), debug=False)
     return code if isinstance(code, int) else 0
+
+
+def program() -> None:
+    """The entry point: runs `main` and leaves with its exit code.
+
+    After a fault or an interruption it leaves at once: threads that are deep in a computation would hold it up.
+    """
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code:
+        os._exit(code)

@@ -53,7 +53,7 @@ def _value(key: str, value: Any) -> str:
 
 
 def _number(key: str, value: float) -> str:
-    if key.endswith("_bytes"):
+    if "bytes" in key.split("_"):
         return size(value)
     if key.endswith("_seconds"):
         return duration(value)
