@@ -9,6 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,21 @@ class Averaged:
                 mean.lerp_(value, rate)
 
 
+def _step(network: SliceSet, examples: list[tuple[Recording, list[int], int]], s: Settings, workers: Executor) -> float:
+    """The mean loss of some examples, each worked out by a thread of its own; leaves its gradient in the network."""
+    weights = list(network.parameters())
+
+    def one(example: tuple[Recording, list[int], int]) -> tuple[float, tuple[Tensor, ...]]:
+        loss = plane_loss(network, *example, s)
+        return float(loss.detach()), torch.autograd.grad(loss, weights)
+
+    found = list(workers.map(one, examples))
+    for weight, parts in zip(weights, zip(*(grads for _, grads in found), strict=True), strict=True):
+        weight.grad = torch.stack(parts).mean(dim=0)
+    torch.nn.utils.clip_grad_norm_(weights, s.clip)
+    return float(np.mean([loss for loss, _ in found]))
+
+
 def train(
     network: SliceSet, source: Iterator[Recording], seed: int, s: Settings, minutes: float, log: Path, validate: Any
 ) -> SliceSet:
@@ -123,21 +139,15 @@ def train(
     optimiser = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=s.weight_decay, betas=(0.9, 0.99))
     supply = planes(source, seed, s)
     limit, start, next_check, losses = minutes * 60, time.monotonic(), 0.05, [float("nan")]
-    with log.open("w", newline="") as file:
+    with log.open("w", newline="") as file, ThreadPoolExecutor(s.batch) as workers:
         writer = csv.writer(file)
         while (elapsed := time.monotonic() - start) < limit:
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(elapsed / limit, s)
-            optimiser.zero_grad()
-            total = 0.0
-            for _ in range(s.batch):
-                loss = plane_loss(network, *next(supply), s) / s.batch
-                loss.backward()
-                total += float(loss.detach())
-            torch.nn.utils.clip_grad_norm_(network.parameters(), s.clip)
+            examples = [next(supply) for _ in range(s.batch)]
+            losses.append(_step(network, examples, s, workers))
             optimiser.step()
             both.update(s.ema)
-            losses.append(total)
             if elapsed / limit >= next_check:
                 next_check += 0.1
                 found = validate(both.average)

@@ -40,8 +40,8 @@ CLEAN = Acquisition(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 def random_tilts(rng: Rng, *, p_drop: float = 0.5) -> Floats:
     """Tilt angles in degrees: −a … +b by 1 to 5° (mostly 2 or 3), a and b of 40 to 70°.
 
-    With probability `p_drop`, k of n tilts are dropped, k uniform up to n/3. Whole degrees from the first on, so that one set of projections at
-    every degree serves all schemes.
+    With probability `p_drop`, k of n tilts are dropped, k uniform up to n/3. Whole degrees from the first on, so that
+    one set of projections at every degree serves all schemes.
     """
     step = int(rng.choice([1, 2, 3, 4, 5], p=[0.05, 0.3, 0.35, 0.15, 0.15]))
     span = rng.uniform(40, 70)
