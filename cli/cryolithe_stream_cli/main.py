@@ -26,9 +26,13 @@ app.add_typer(models, name="models")
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        typer.echo(f"cryolithe-stream {version('cryolithe-stream')}")
+        try:
+            number = version("cryolithe-stream")
+        except PackageNotFoundError:
+            number = "not installed, run from its source"
+        typer.echo(f"cryolithe-stream {number}")
         raise typer.Exit
 
 

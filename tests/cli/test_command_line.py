@@ -77,7 +77,8 @@ def test_option_faults_are_one_line_and_exit_2():
 
 
 def test_version_and_unknown_command(capsys):
-    assert main(["--help"]) == 0
+    assert main(["--help"]) == main(["--version"]) == 0
+    assert "cryolithe-stream " in capsys.readouterr().out
     assert main(["reconstrut"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
