@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import hashlib
 from typing import Protocol
 
 import numpy as np
 
 from cryolithe_stream.geometry import Float32s
-if TYPE_CHECKING:
-    from cryolithe_stream.read import TiltSeries
+from cryolithe_stream.read import TiltSeries
 
 
 class Digest(Protocol):

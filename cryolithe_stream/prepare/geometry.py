@@ -64,6 +64,11 @@ class Resampling:
         """Raw pixels over which the frame fades to its mean outside of its border (8 output pixels)."""
         return int(np.ceil(_TAPER_OUTPUT_PX * max(1.0, abs(self.determinant) ** 0.5)))
 
+    @property
+    def border_px(self) -> int:
+        """Raw pixels of border that the frame gets, wide enough that nothing wraps around."""
+        return 2 * self.taper_px
+
 
 def binned_shape(aligned_yx: Shape2, binning: int) -> Shape2:
     """Shape of the binned frame: n // bin along each axis, the leftover cut equally from both ends.

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dataclasses import dataclass
 
 from cryolithe_stream.errors import InputError
 from cryolithe_stream.geometry import Shape2, Shape3
 from cryolithe_stream.prepare.geometry import Resampling, binned_shape, resampling
-if TYPE_CHECKING:
-    from cryolithe_stream.read import TiltSeries
+from cryolithe_stream.read import TiltSeries
 
 
 @dataclass(frozen=True, slots=True)

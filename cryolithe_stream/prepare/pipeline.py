@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import math
 import os
 from collections.abc import Callable
@@ -21,8 +19,7 @@ from cryolithe_stream.prepare.layout import ProjectionLayout, frame_resampling, 
 from cryolithe_stream.prepare.moments import Moments
 from cryolithe_stream.prepare.resample import resample
 from cryolithe_stream.prepare.scratch import FrameScratch
-if TYPE_CHECKING:
-    from cryolithe_stream.read import TiltSeries
+from cryolithe_stream.read import TiltSeries
 from cryolithe_stream.store import ProjectionStore, remove_output
 
 Progress = Callable[[int, int], None]
@@ -123,6 +120,7 @@ def _align(series: TiltSeries, bin: int, aligned: FrameScratch, tell: _Steps, th
         frame = resample(frame, way, threads=threads)
         moments.add(frame)
         aligned.append(frame)
+        del frame  # before the next one is read
         tell.step()
     if not (math.isfinite(moments.std) and moments.std > 0):
         raise InputError(

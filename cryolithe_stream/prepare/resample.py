@@ -41,18 +41,12 @@ def resample(frame: Float32s, to: Resampling, *, threads: int = 1) -> Float32s:
     if to.is_identity:
         return frame
     mean = float(frame.mean(dtype=np.float64))
-    border = 2 * to.taper_px
-    padded = _padded_shape(to, border)
-    around = surrounded(frame, mean, border_px=border, taper_px=to.taper_px, shape_yx=padded)
-    start = to.start_yx + border
     if to.is_lattice:
-        return _window(*_unturned(around, to.matrix_yx, start), to.output_yx, mean)
-    around -= np.float32(mean)
+        return _window(
+            *_unturned(_around(frame, mean, to), to.matrix_yx, to.start_yx + to.border_px), to.output_yx, mean
+        )
     with fft.set_workers(threads):
-        spectrum = fft.rfft2(around)
-        del around
-        shrink = to.shrink
-        image = _shrunk(spectrum, padded, to, start) if shrink else _turned(spectrum, padded, to, start, threads)
+        image = _shrunk(frame, mean, to) if to.shrink else _turned(frame, mean, to, threads)
     image += np.float32(mean)
     return image
 
@@ -61,7 +55,7 @@ def resampling_bytes(to: Resampling) -> int:
     """Upper bound of the bytes that `resample` holds at once, its argument not counted, its result counted."""
     if to.is_identity:
         return 0
-    output, padded = 4 * math.prod(to.output_yx), _padded_shape(to, 2 * to.taper_px)
+    output, padded = 4 * math.prod(to.output_yx), _padded_shape(to)
     around, spectrum = 4 * math.prod(padded), 8 * padded[0] * (padded[1] // 2 + 1)
     if to.is_lattice:
         return around + output
@@ -81,10 +75,15 @@ def _grid_shape(padded: Shape2, to: Resampling) -> Shape2:
     return rows, columns
 
 
-def _padded_shape(to: Resampling, border: int) -> Shape2:
+def _around(frame: Float32s, mean: float, to: Resampling) -> Float32s:
+    """The frame with its borders."""
+    return surrounded(frame, mean, border_px=to.border_px, taper_px=to.taper_px, shape_yx=_padded_shape(to))
+
+
+def _padded_shape(to: Resampling) -> Shape2:
     """A shape that holds frame and borders, good for the FFT, and a multiple of the binning where that is all."""
     step = to.shrink or 1
-    rows, columns = (step * fft.next_fast_len(-(-(n + 2 * border) // step), real=True) for n in to.frame_yx)
+    rows, columns = (step * fft.next_fast_len(-(-(n + 2 * to.border_px) // step), real=True) for n in to.frame_yx)
     return rows, columns
 
 
@@ -112,24 +111,25 @@ def _window(image: Float32s, first: Ints, shape_yx: Shape2, fill: float) -> Floa
     return window
 
 
-def _shrunk(spectrum: Spectrum, padded: Shape2, to: Resampling, start: Floats) -> Float32s:
-    """The low-passed image at output pixels that are not turned: a crop of its spectrum, exact."""
+def _shrunk(frame: Float32s, mean: float, to: Resampling) -> Float32s:
+    """The low-passed frame less its mean, at output pixels that are not turned: a crop of its spectrum, exact."""
+    padded, start = _padded_shape(to), to.start_yx + to.border_px
     grid = _grid_shape(padded, to)
     step = np.array(padded) / np.array(grid)
     first = np.floor(start / step)
     rest = start - first * step
     rows, columns = (np.exp(2j * np.pi * _bins(p, q) * r / p) for p, q, r in zip(padded, grid, rest, strict=True))
-    cut = _cut(spectrum, padded, grid, to.matrix_yx, (rows, columns))
-    return _window(_image(cut, grid), first.astype(np.int64), to.output_yx, 0.0)
+    return _window(_low_passed(frame, mean, to, (rows, columns)), first.astype(np.int64), to.output_yx, 0.0)
 
 
-def _turned(spectrum: Spectrum, padded: Shape2, to: Resampling, start: Floats, threads: int) -> Float32s:
-    """The low-passed image at turned output pixels, read off a finer grid by a cubic spline."""
+def _turned(frame: Float32s, mean: float, to: Resampling, threads: int) -> Float32s:
+    """The low-passed frame less its mean, at turned output pixels, read off a finer grid by a cubic spline."""
+    padded = _padded_shape(to)
     grid = _grid_shape(padded, to)
     rows, columns = (np.sinc(_bins(p, q) / q) ** -(_SPLINE + 1) for p, q in zip(padded, grid, strict=True))
-    image = _image(_cut(spectrum, padded, grid, to.matrix_yx, (rows, columns)), grid)
+    image = _low_passed(frame, mean, to, (rows, columns))
     scale = np.array(grid) / np.array(padded)
-    matrix, offset = to.matrix_yx * scale[:, None], start * scale
+    matrix, offset = to.matrix_yx * scale[:, None], (to.start_yx + to.border_px) * scale
     turned = np.empty(to.output_yx, dtype=np.float32)
 
     def fill(row: int) -> None:
@@ -140,6 +140,24 @@ def _turned(spectrum: Spectrum, padded: Shape2, to: Resampling, start: Floats, t
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(fill, range(0, len(turned), _ROWS_AT_ONCE)))
     return turned
+
+
+def _low_passed(frame: Float32s, mean: float, to: Resampling, gains: tuple[Gain, Gain]) -> Float32s:
+    """The frame with its borders, less its mean, without what the output cannot hold, on the grid of `_grid_shape`."""
+    padded = _padded_shape(to)
+    grid = _grid_shape(padded, to)
+    around = _around(frame, mean, to)
+    around -= np.float32(mean)
+    spectrum = fft.rfft2(around)
+    del around
+    cut = _cut(spectrum, padded, grid, to.matrix_yx, gains)
+    del spectrum
+    rows = fft.ifft(cut, axis=0, overwrite_x=True)
+    del cut
+    image = np.empty(grid, dtype=np.float32)
+    for first in range(0, grid[0], _ROWS_AT_ONCE):
+        image[first : first + _ROWS_AT_ONCE] = fft.irfft(rows[first : first + _ROWS_AT_ONCE], n=grid[1], axis=1)
+    return image
 
 
 def _bins(padded: int, grid: int) -> Ints:
@@ -198,12 +216,3 @@ def _response(frequency: Floats) -> Float32s:
 def _single(gain: Gain) -> Spectrum | Float32s:
     """The gain in single precision."""
     return gain.astype(np.complex64) if np.iscomplexobj(gain) else gain.real.astype(np.float32)
-
-
-def _image(cut: Spectrum, shape_yx: Shape2) -> Float32s:
-    """The image of a half spectrum that lacks its last columns, and is overwritten."""
-    rows = fft.ifft(cut, axis=0, overwrite_x=True)
-    image = np.empty(shape_yx, dtype=np.float32)
-    for first in range(0, shape_yx[0], _ROWS_AT_ONCE):
-        image[first : first + _ROWS_AT_ONCE] = fft.irfft(rows[first : first + _ROWS_AT_ONCE], n=shape_yx[1], axis=1)
-    return image

@@ -6,7 +6,6 @@ import tempfile
 from dataclasses import dataclass
 from io import BufferedRandom
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -28,7 +27,7 @@ class FrameScratch:
         """An empty one on the file system of `folder`. Raises OutputError."""
         with output_faults(folder):
             file = tempfile.TemporaryFile(dir=folder, prefix="aligned-")  # noqa: SIM115  (closed by `close`)
-        return cls(shape_yx, folder, cast("BufferedRandom", file))
+        return cls(shape_yx, folder, file)
 
     def append(self, frame: Float32s) -> None:
         """Write the next frame. Raises OutputError, as when the disk is full."""
