@@ -10,8 +10,8 @@ from cryolithe_stream.prepare.layout import frame_resampling, layout
 from cryolithe_stream.prepare.resample import resampling_bytes
 from cryolithe_stream.read import TiltSeries
 
-_LIBRARIES = 20 << 20  # measured 8 to 17 MiB: buffers and threads of zarr, torch and the FFT
-_ALLOCATOR = 1.04  # measured 1.01 to 1.03: what the allocator rounds up and keeps
+_RESERVE = 28 << 20  # measured 1 to 24 MiB: threads, libraries' buffers, freed blocks (≤ 32 MiB) that malloc keeps
+_ALLOCATOR = 1.04  # measured 1.01 to 1.03: what large blocks are rounded up by
 
 
 def prepare_bytes(
@@ -27,4 +27,4 @@ def prepare_bytes(
     reading = raw + pixels * max(series.stack.dtype.itemsize, 1)
     aligning = raw + max(resampling_bytes(frame_resampling(series, i, bin)) for i in range(series.n_tilts))
     finishing = finishing_bytes(shape.shape_tyx[1:], filter)
-    return int(_ALLOCATOR * max(reading, aligning, finishing)) + _LIBRARIES
+    return int(_ALLOCATOR * max(reading, aligning, finishing)) + _RESERVE

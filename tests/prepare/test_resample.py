@@ -34,7 +34,9 @@ def band_limited(shape, highest, seed=0, centre_yx=(0.0, 0.0)):
         total = 0.0
         for (cy, cx), (fy, fx), phase in waves:
             dy, dx = y - cy, x - cx
-            total = total + np.exp(-(dy**2 + dx**2) / (2 * sigma**2)) * np.cos(6.283185307 * (fy * dy + fx * dx) + phase)
+            total = total + np.exp(-(dy**2 + dx**2) / (2 * sigma**2)) * np.cos(
+                6.283185307 * (fy * dy + fx * dx) + phase
+            )
         return total
 
     return image
