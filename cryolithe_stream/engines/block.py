@@ -10,7 +10,16 @@ import torch
 from torch import Tensor
 
 from cryolithe_stream.engines.strips import Strips
-from cryolithe_stream.geometry import Box, Floats, Float32s, SampleGrid, Shape3, StripLayout, VolumeFrame, strips_for_grid
+from cryolithe_stream.geometry import (
+    Box,
+    Float32s,
+    Floats,
+    SampleGrid,
+    Shape3,
+    StripLayout,
+    VolumeFrame,
+    strips_for_grid,
+)
 from cryolithe_stream.network.wavelet import Wavelet
 
 

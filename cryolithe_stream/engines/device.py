@@ -24,7 +24,9 @@ def resolve_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise InputError(f"device {name!r} is not auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= count:
-        raise InputError(f"device {name!r} is asked for, this machine has {count} CUDA devices", fix="Use --device auto")
+        raise InputError(
+            f"device {name!r} is asked for, this machine has {count} CUDA devices", fix="Use --device auto"
+        )
     return device
 
 

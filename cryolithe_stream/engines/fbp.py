@@ -83,4 +83,3 @@ class FbpEngine:
         nz, ny, nx = grid_zyx
         n_tilts, n_rows, n_columns = layout.shape
         return float(2 * n_tilts * nz * ny * nx + n_tilts * n_rows * n_columns)
-

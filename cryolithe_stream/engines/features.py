@@ -269,4 +269,3 @@ def _multiply_adds(network: SliceSet, n_tilts: int) -> tuple[float, float]:
     slices = sum(p.numel() for s in network.slices if s.mlp is not None for p in s.mlp.parameters())
     pooled = 2.0 * n_tilts * c.set_output * c.patch_size * 4
     return c.patch_size * (entry + chain), head + slices + joint.weight.numel() + pooled
-

@@ -77,7 +77,9 @@ def fold(network: SliceSet, tilts_deg: Tensor, *, dtype: torch.dtype, device: to
     rest = tuple(
         (
             torch.stack([chain[i].weight.T for chain in chains]).to(device, dtype),
-            torch.stack([chain[i].bias[None] for chain in chains]).to(device, dtype) if network.config.set_bias else None,
+            torch.stack([chain[i].bias[None] for chain in chains]).to(device, dtype)
+            if network.config.set_bias
+            else None,
         )
         for i in range(1, len(chains[0]))
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cryolithe_stream.geometry import Floats, Float32s, Ints, StripLayout
+from cryolithe_stream.geometry import Float32s, Floats, Ints, StripLayout
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +30,7 @@ class Strips:
 
 
 def row_lines(values: Tensor, row_px: float, first_row: int, offsets_px: Tensor) -> Tensor:
-    """Detector rows `row_px + offsets_px`, linearly interpolated: `(tilt, offset, column)` from `(tilt, row, column)`."""
+    """Detector rows `row_px + offsets_px`, linearly interpolated: `(tilt, offset, column)` of `(tilt, row, column)`."""
     position = offsets_px.to(torch.float64) + (row_px - first_row)
     lower = torch.floor(position)
     fraction = (position - lower).to(values.dtype).to(values.device)[None, :, None]

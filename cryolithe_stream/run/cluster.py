@@ -86,7 +86,7 @@ def open_cluster(spec: str, *, gpus: int = 0) -> Iterator[Workers]:
 
 def _local(size: ClusterSize, scratch: str) -> LocalCluster:
     threads = str(size.threads)
-    environment = {name: threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
     environment |= _MALLOC
     return LocalCluster(
         n_workers=size.workers if size.processes else 1,

@@ -89,7 +89,9 @@ def reconstructor_for(recipe: Recipe, frame: VolumeFrame, model: Model | None) -
 def reconstruct_block(task: BlockTask) -> BlockReport:
     """Read a block's strips, reconstruct its voxels, write its whole shards."""
     started = time.monotonic()
-    voxels = block_voxels(task.recipe, task.frame, task.target.projections, task.block.volume_box, len(task.target.volumes))
+    voxels = block_voxels(
+        task.recipe, task.frame, task.target.projections, task.block.volume_box, len(task.target.volumes)
+    )
     written = tuple(
         _write(volume, task.block.box, values) for volume, values in zip(task.target.volumes, voxels, strict=True)
     )

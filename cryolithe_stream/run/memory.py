@@ -24,4 +24,3 @@ def default_memory(size: ClusterSize) -> int:
     """Bytes for each worker process: its share of 60 % of what is free, at most 8 GiB."""
     processes = size.workers if size.processes else 1
     return max(BASELINE_BYTES + 256 * MIB, min(LARGEST_DEFAULT, int(available_bytes() * 0.6) // processes))
-

@@ -78,7 +78,9 @@ def create_volumes(survey: Survey, work: Workspace, plan: BlockPlan, ledger: Led
 
 def pyramid_tasks(work: Workspace) -> Iterator[tuple[int, list[tuple[Any, Shape3]]]]:
     """For each level from 1 up, every shard of every volume."""
-    tomograms = [open_tomogram(v.unfinished) for v in work.volumes if v.unfinished.suffix != ".mrc" and v.unfinished.exists()]
+    tomograms = [
+        open_tomogram(v.unfinished) for v in work.volumes if v.unfinished.suffix != ".mrc" and v.unfinished.exists()
+    ]
     if not tomograms:
         return
     for level in range(1, tomograms[0].n_levels):

@@ -110,9 +110,7 @@ def targets(survey: Survey, work: Workspace) -> dict[SetName, Target]:
     volumes = [volume.unfinished for volume in work.volumes]
     if len(survey.series) == 1:
         return {"all": Target(work.projections("all"), tuple(volumes))}
-    return {
-        volume.name: Target(work.projections(volume.name), (volume.unfinished,)) for volume in work.volumes
-    }
+    return {volume.name: Target(work.projections(volume.name), (volume.unfinished,)) for volume in work.volumes}
 
 
 def _prepare(survey: Survey, work: Workspace, ledger: Ledger, progress: Progress) -> None:

@@ -40,7 +40,9 @@ def reconstruct_points(
     """
     points = np.asarray(points_zyx, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
-        raise InputError(f"points have shape {points.shape}", fix="Give finite numbers of shape (point, 3), order z, y, x")
+        raise InputError(
+            f"points have shape {points.shape}", fix="Give finite numbers of shape (point, 3), order z, y, x"
+        )
     shape = layout(series, bin)
     rows, width = shape.shape_tyx[1:]
     depth = thickness or (max(1, round(shape.thickness_px)) if shape.thickness_px else max(1, width // 4))

@@ -91,9 +91,7 @@ def survey_run(options: RunOptions) -> Survey:
     gpus = 1 if recipe.device.startswith("cuda") else 0
     size = cluster_size(options.cluster, gpus=gpus)
     plan = _plan(options, series[0], frame, window, reconstructor, size)
-    return Survey(
-        options, series, prepared, model, recipe, frame, window, thickness_from, reconstructor, plan, size
-    )
+    return Survey(options, series, prepared, model, recipe, frame, window, thickness_from, reconstructor, plan, size)
 
 
 def _series(options: RunOptions) -> tuple[TiltSeries, ...]:

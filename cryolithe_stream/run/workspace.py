@@ -99,7 +99,9 @@ def already_complete(survey: Survey, work: Workspace) -> bool:
     voxels = survey.voxel_recipe()
     for volume in work.volumes:
         if not volume.final.exists():
-            raise OutputError(f"{standing[0]} exists, {volume.final.name} does not", fix="Use --overwrite to make all anew")
+            raise OutputError(
+                f"{standing[0]} exists, {volume.final.name} does not", fix="Use --overwrite to make all anew"
+            )
         if reason := _difference(survey, volume.final, voxels):
             raise OutputError(
                 f"{volume.final} exists and is another reconstruction: {reason}",

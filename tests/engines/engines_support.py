@@ -87,4 +87,3 @@ def strips_of(reconstructor: BlockReconstructor, box: Box, projections: np.ndarr
 def voxels(reconstructor: BlockReconstructor, box: Box, projections: np.ndarray, *, halves: bool = False) -> np.ndarray:
     """Voxels `(set, z, y, x)` of a box."""
     return reconstructor.voxels(box, strips_of(reconstructor, box, projections), halves=halves)
-

@@ -6,6 +6,7 @@ import json
 import resource
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,8 +17,16 @@ from cryolithe_stream.geometry import Box, VolumeFrame
 from cryolithe_stream.network import Wavelet
 
 CPU = torch.device("cpu")
-WIDE = replace(BASE, patch_size=9, set_input=64, set_hidden=(64,), set_output=48, slice_hidden=(64, 64), slice_output=16,
-               combine_hidden=(64, 64))
+WIDE = replace(
+    BASE,
+    patch_size=9,
+    set_input=64,
+    set_hidden=(64,),
+    set_output=48,
+    slice_hidden=(64, 64),
+    slice_output=16,
+    combine_hidden=(64, 64),
+)
 COMPACT = replace(WIDE, slice_hidden=None, set_output=16, slice_output=16, combine_hidden=(96, 96, 96))
 
 
@@ -48,13 +57,20 @@ if __name__ == "__main__":
     name, halves, *sides = sys.argv[1:]
     tilts = np.linspace(-60, 60, 41)
     run(name, (8, 2, 16), tilts, halves == "halves")
-    with open("/proc/self/clear_refs", "w") as file:  # the peak counts from here
-        file.write("5")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
 
     def status(key: str) -> int:
-        with open("/proc/self/status") as lines:
-            return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(key))
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(key))
 
     before = status("VmRSS")
     projected = run(name, tuple(map(int, sides)), tilts, halves == "halves")
-    print(json.dumps({"projected": projected, "measured": status("VmHWM") - before, "all": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
+    print(
+        json.dumps(
+            {
+                "projected": projected,
+                "measured": status("VmHWM") - before,
+                "all": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+            }
+        )
+    )

@@ -35,7 +35,11 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 def test_exact_engine_is_the_network_on_patches_sampled_by_hand(frame, projections):
     model = network(CONFIGS["paper"])
     z, y, x = 8, 7, 12
-    got = voxels(BlockReconstructor(frame, ExactEngine(model, 1.5, torch.float32, CPU)), Box((z, y, x), (z + 1, y + 1, x + 1)), projections)
+    got = voxels(
+        BlockReconstructor(frame, ExactEngine(model, 1.5, torch.float32, CPU)),
+        Box((z, y, x), (z + 1, y + 1, x + 1)),
+        projections,
+    )
     patches = np.zeros((1, len(TILTS_DEG), 5, 5), np.float32)
     for t, tilt in enumerate(np.deg2rad(TILTS_DEG)):
         u = (x - 16.5) * np.cos(tilt) + (z - 6.0) * np.sin(tilt) + 16.5

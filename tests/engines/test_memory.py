@@ -27,7 +27,11 @@ def peak(name: str, shape, halves: str = "whole") -> dict[str, int]:
     settings = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, str(HERE / "peak.py"), name, halves, *map(str, shape)],
-        env={**os.environ, "PYTHONPATH": path, **settings}, capture_output=True, text=True, timeout=200, check=True,
+        env={**os.environ, "PYTHONPATH": path, **settings},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
     )
     return json.loads(done.stdout)
 

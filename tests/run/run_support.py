@@ -57,7 +57,12 @@ def write_model(path: Path, *, wavelet: str | None = None, seed: int = 3) -> Pat
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=(2.0 / parameter.shape[-1]) ** 0.5)
     model = Model(
-        name="small", network=network, filter=ProjectionFilter(CosineRamp()), wavelet=wavelet, oversample=2, contrast=None
+        name="small",
+        network=network,
+        filter=ProjectionFilter(CosineRamp()),
+        wavelet=wavelet,
+        oversample=2,
+        contrast=None,
     )
     save_model(model, path)
     return path

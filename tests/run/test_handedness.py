@@ -16,15 +16,17 @@ astra = pytest.importorskip("astra", reason="ASTRA is the independent projector"
 TILTS_DEG = np.arange(-60.0, 60.1, 2.0)
 SIGMA = 1.5
 # No mirror or half turn brings these onto themselves (z, y, x), fractions of a voxel included.
-BEADS_ZYX = np.array([
-    [10.3, 8.0, 20.2],
-    [30.6, 8.5, 60.4],
-    [22.0, 19.3, 35.7],
-    [12.5, 21.0, 70.1],
-    [33.2, 30.4, 25.0],
-    [18.4, 31.0, 48.6],
-    [27.9, 20.2, 80.3],
-])
+BEADS_ZYX = np.array(
+    [
+        [10.3, 8.0, 20.2],
+        [30.6, 8.5, 60.4],
+        [22.0, 19.3, 35.7],
+        [12.5, 21.0, 70.1],
+        [33.2, 30.4, 25.0],
+        [18.4, 31.0, 48.6],
+        [27.9, 20.2, 80.3],
+    ]
+)
 
 
 def bead_volume(shape: tuple[int, int, int]) -> np.ndarray:

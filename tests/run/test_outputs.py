@@ -20,7 +20,9 @@ WHOLE = Box.whole((14, 40, 56))
 
 
 def run(out, series, model, **given):
-    result = reconstruct_series(options(out, **series, model=str(model), **{"thickness": 14, "precision": "float32", **given}))
+    result = reconstruct_series(
+        options(out, **series, model=str(model), **{"thickness": 14, "precision": "float32", **given})
+    )
     assert result.status == "done"
     assert not out.with_name(out.name + ".partial").exists()
     return result
@@ -103,10 +105,14 @@ def test_mrc_holds_the_same_voxels_and_the_voxel_size(series, model, tmp_path):
         assert file.voxel_size.x == pytest.approx(20.0)
         assert file.is_volume()
         np.testing.assert_array_equal(file.data, voxels(tmp_path / "t.ome.zarr"))
-    again = reconstruct_series(options(tmp_path / "t.mrc", **series, model=str(model), thickness=14, precision="float32", bin=2))
+    again = reconstruct_series(
+        options(tmp_path / "t.mrc", **series, model=str(model), thickness=14, precision="float32", bin=2)
+    )
     assert again.status == "already complete"
     with pytest.raises(OutputError):
-        reconstruct_series(options(tmp_path / "t.mrc", **series, model=str(model), thickness=12, precision="float32", bin=2))
+        reconstruct_series(
+            options(tmp_path / "t.mrc", **series, model=str(model), thickness=12, precision="float32", bin=2)
+        )
 
 
 def test_invert_turns_the_data_once(series, model, tmp_path):
@@ -129,7 +135,7 @@ def test_points_between_voxels(series, model, tmp_path):
     network = cryolithe_stream.load_model(model)
     on_grid = cryolithe_stream.reconstruct_points(tilt_series, grid, network, thickness=14)
     np.testing.assert_allclose(on_grid, voxels(tmp_path / "t.ome.zarr").ravel(), rtol=2e-4, atol=2e-4)
-    close = cryolithe_stream.reconstruct_points(tilt_series, grid + [0, 0, 1e-3], network, thickness=14)
+    close = cryolithe_stream.reconstruct_points(tilt_series, grid + np.array([0, 0, 1e-3]), network, thickness=14)
     assert 0 < np.abs(close - on_grid).max() < 0.1
     with pytest.raises(InputError, match="shape"):
         cryolithe_stream.reconstruct_points(tilt_series, [[1, 2]], network)

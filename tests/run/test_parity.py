@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from run_support import GOLDEN, options
 
+from cryolithe_stream.geometry import Box
 from cryolithe_stream.run import reconstruct_series
 from cryolithe_stream.store import open_tomogram
-from cryolithe_stream.geometry import Box
 
 CASES = ["pixel-square", "pixel-wide", "wavelet-square", "wavelet-tall"]
 ROI = "6:22,20:28,12:60"

@@ -23,7 +23,15 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def command(series, model, out: Path, *more: str) -> list[str]:
-    base = [sys.executable, "-m", "cryolithe_stream_cli", "run", str(series["stack"]), "--angles", str(series["angles"])]
+    base = [
+        sys.executable,
+        "-m",
+        "cryolithe_stream_cli",
+        "run",
+        str(series["stack"]),
+        "--angles",
+        str(series["angles"]),
+    ]
     return [*base, "--model", str(model), "--thickness", "70", "--device", "cpu", "-o", str(out), *more]
 
 
@@ -42,7 +50,9 @@ def marks(out: Path) -> int:
 
 def kill_after(arguments: list[str], out: Path, n_marks: int, how: int) -> int:
     """Start a run, send a signal once the ledger has so many marks, return its exit code."""
-    process = subprocess.Popen(arguments, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        arguments, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     deadline = time.monotonic() + 120
     while process.poll() is None and marks(out) < n_marks and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -60,7 +70,9 @@ def big(tmp_path):
 
 def test_sigkill_then_the_same_command_gives_the_same_voxels(big, model, tmp_path):
     clean, killed = tmp_path / "clean.ome.zarr", tmp_path / "killed.ome.zarr"
-    done = subprocess.run(command(big, model, clean, "--cluster", "threads"), env=environment(), capture_output=True, timeout=200)
+    done = subprocess.run(
+        command(big, model, clean, "--cluster", "threads"), env=environment(), capture_output=True, timeout=200
+    )
     assert done.returncode == 0, done.stderr
     for n in (1, 4, 7):
         code = kill_after(command(big, model, killed, "--cluster", "threads"), killed, n, signal.SIGKILL)
@@ -68,7 +80,10 @@ def test_sigkill_then_the_same_command_gives_the_same_voxels(big, model, tmp_pat
         assert not killed.exists()
     # another memory and other workers: the ledger keeps the plan
     last = subprocess.run(
-        command(big, model, killed, "--cluster", "local:2", "--memory", "3GiB"), env=environment(), capture_output=True, timeout=200
+        command(big, model, killed, "--cluster", "local:2", "--memory", "3GiB"),
+        env=environment(),
+        capture_output=True,
+        timeout=200,
     )
     assert last.returncode == 0, last.stderr
     assert fingerprint_of_files(killed) == fingerprint_of_files(clean)
@@ -84,7 +99,9 @@ def test_interrupt_stops_within_seconds_with_130_and_continues(big, model, tmp_p
     assert time.monotonic() - process_started < 100
     assert not out.exists()
     assert marks(out) >= 4
-    finished = subprocess.run(command(big, model, out, "--cluster", "threads"), env=environment(), capture_output=True, timeout=200)
+    finished = subprocess.run(
+        command(big, model, out, "--cluster", "threads"), env=environment(), capture_output=True, timeout=200
+    )
     assert finished.returncode == 0, finished.stderr
 
 
@@ -126,13 +143,18 @@ def test_what_is_not_ours_is_never_deleted(series, model, tmp_path):
 def test_a_second_client_is_refused(series, model, tmp_path):
     out = tmp_path / "t.ome.zarr"
     first = subprocess.Popen(
-        command(series, model, out, "--cluster", "local:1"), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(series, model, out, "--cluster", "local:1"),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         while marks(out) < 1:
             assert first.poll() is None
             time.sleep(0.01)
-        second = subprocess.run(command(series, model, out), env=environment(), capture_output=True, text=True, timeout=100)
+        second = subprocess.run(
+            command(series, model, out), env=environment(), capture_output=True, text=True, timeout=100
+        )
     finally:
         assert first.wait(timeout=100) == 0
     assert second.returncode == 2
