@@ -1,8 +1,31 @@
 """Runs: options, the pipeline, and the cluster that does the work."""
 
-from cryolithe_stream.run.api import reconstruct
-from cryolithe_stream.run.options import RunOptions
-from cryolithe_stream.run.pipeline import RunPlan, RunResult, plan_run, reconstruct_series
-from cryolithe_stream.run.progress import Progress
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cryolithe_stream.run.api import reconstruct
+    from cryolithe_stream.run.options import RunOptions
+    from cryolithe_stream.run.pipeline import RunPlan, RunResult, plan_run, reconstruct_series
+    from cryolithe_stream.run.progress import Progress
 
 __all__ = ["Progress", "RunOptions", "RunPlan", "RunResult", "plan_run", "reconstruct", "reconstruct_series"]
+
+# Resolved on first use: a wrong option is told before torch and Dask are loaded.
+_HOMES = {
+    "reconstruct": "api",
+    "RunOptions": "options",
+    "RunPlan": "pipeline",
+    "RunResult": "pipeline",
+    "plan_run": "pipeline",
+    "reconstruct_series": "pipeline",
+    "Progress": "progress",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cryolithe_stream.run' has no attribute {name!r}")
+    return getattr(import_module(f"cryolithe_stream.run.{_HOMES[name]}"), name)

@@ -121,7 +121,7 @@ class Workers:
     @property
     def slots(self) -> int:
         """Tasks that run at the same time."""
-        return max(1, sum(self._client.nthreads().values()))
+        return max(1, sum(int(n) for n in self._client.nthreads().values()))
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item], *, what: str) -> Iterator[Result]:
         """Results of `function(item)` as they finish, about two tasks a slot under way; the order is not kept.
