@@ -74,18 +74,16 @@ def prepare_projections(
     path, chain = Path(path), filter or ProjectionFilter()
     shape = layout(series, bin, pad_to_square)
     chain.check_width(shape.shape_tyx[2])
-    tell = _Steps(2 * series.n_tilts, progress)
     store = ProjectionStore.create(
         path, shape_tyx=shape.shape_tyx, tilts_deg=series.tilts_deg, pixel_angstrom=shape.pixel_angstrom, attributes={}
     )
     try:
         with closing(FrameScratch.inside(path, shape.unpadded_yx)) as aligned:
+            tell = _Steps(2 * series.n_tilts, progress)
             learnt = _align(series, bin, aligned, tell, threads or _processors())
             mean, std = learnt.moments.mean, learnt.moments.std
             finishing = Finishing(mean, -1 / std if invert else 1 / std, shape.padding_yx, chain)
-            for i in range(series.n_tilts):
-                store.write_frame(i, finishing.projection(aligned, i))
-                tell.step()
+            _write(store, aligned, finishing, tell)
         choices = {"bin": bin, "inverted": invert, "filter": chain.kind, "padding_yx": list(shape.padding_yx)}
         store = store.finish(_attributes(series, shape, learnt) | choices)
     except BaseException:
@@ -128,6 +126,13 @@ def _align(series: TiltSeries, bin: int, aligned: FrameScratch, tell: _Steps, th
             fix="Check the stack and its alignment",
         )
     return _Learnt(digest.hexdigest(), moments, meter.result())
+
+
+def _write(store: ProjectionStore, aligned: FrameScratch, finishing: Finishing, tell: _Steps) -> None:
+    """The second pass: every aligned frame finished and stored."""
+    for i in range(store.shape_tyx[0]):
+        store.write_frame(i, finishing.projection(aligned, i))
+        tell.step()
 
 
 def _attributes(series: TiltSeries, shape: ProjectionLayout, learnt: _Learnt) -> dict[str, Any]:
