@@ -46,7 +46,7 @@ class FoldedSets:
             h = h + self.first_bias[tilts, slices]
         x: Tensor | None = None
         for weight, bias in self.rest:
-            activated = functional.relu(h)
+            activated = functional.relu(h, inplace=True)  # h is this loop's own
             x = activated + x if self.skip and x is not None else activated
             h = x @ weight[slices]
             if bias is not None:

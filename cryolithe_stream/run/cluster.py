@@ -123,6 +123,11 @@ class Workers:
         """Tasks that run at the same time."""
         return max(1, sum(int(n) for n in self._client.nthreads().values()))
 
+    def warm_up(self, function: Callable[[], None]) -> None:
+        """Have every worker call `function` once, without waiting; what it raises is left to the work itself."""
+        with suppress(Exception):
+            self._client.run(function, wait=False, on_error="ignore")
+
     def map(self, function: Callable[[Item], Result], items: Iterable[Item], *, what: str) -> Iterator[Result]:
         """Results of `function(item)` as they finish, about two tasks a slot under way; the order is not kept.
 

@@ -98,6 +98,11 @@ def reconstruct_block(task: BlockTask) -> BlockReport:
     return BlockReport(task.key, task.block.box.n_voxels, written, time.monotonic() - started, peak_bytes())
 
 
+def get_ready(recipe: Recipe, frame: VolumeFrame) -> None:
+    """Load libraries and the model in a worker while the projections are prepared elsewhere."""
+    _reconstructor(recipe, frame)
+
+
 def block_voxels(recipe: Recipe, frame: VolumeFrame, projections: Path, box: Box, n_sets: int) -> Float32s:
     """Voxels `(set, z, y, x)` of a box of the full volume."""
     store = ProjectionStore.open(projections)

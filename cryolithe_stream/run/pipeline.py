@@ -15,7 +15,7 @@ from cryolithe_stream.plan import BlockPlan
 from cryolithe_stream.prepare import prepare_projections, warn_if_inverted
 from cryolithe_stream.run.cluster import Workers, open_cluster
 from cryolithe_stream.run.estimate import voxels_per_second
-from cryolithe_stream.run.job import BlockReport, BlockTask, Target, block_voxels, reconstruct_block, sample_boxes
+from cryolithe_stream.run.job import BlockReport, BlockTask, Target, block_voxels, get_ready, reconstruct_block, sample_boxes
 from cryolithe_stream.run.options import RunOptions
 from cryolithe_stream.run.outputs import create_volumes, hand_over, pyramid_tasks, scaling_for
 from cryolithe_stream.run.progress import Progress, Silent
@@ -89,9 +89,10 @@ def reconstruct_series(options: RunOptions, progress: Progress | None = None) ->
         )
         plan.check()
         progress.message(_describe(survey, plan))
-        _prepare(survey, work, ledger, progress)
         gpus = 1 if survey.recipe.device.startswith("cuda") else 0
         with open_cluster(options.cluster, gpus=gpus) as workers:
+            workers.warm_up(partial(get_ready, survey.recipe, survey.frame))
+            _prepare(survey, work, ledger, progress)
             _scale(survey, work, ledger)
             create_volumes(survey, work, plan, ledger)
             figures = _reconstruct(survey, work, plan, ledger, workers, progress)
@@ -107,10 +108,13 @@ def _workspace(survey: Survey) -> Workspace:
 
 def targets(survey: Survey, work: Workspace) -> dict[SetName, Target]:
     """The projections to back-project and the volumes that each of them fills."""
-    volumes = [volume.unfinished for volume in work.volumes]
     if len(survey.series) == 1:
-        return {"all": Target(work.projections("all"), tuple(volumes))}
-    return {volume.name: Target(work.projections(volume.name), (volume.unfinished,)) for volume in work.volumes}
+        volumes = tuple(volume.unfinished.absolute() for volume in work.volumes)
+        return {"all": Target(work.projections("all").absolute(), volumes)}
+    return {
+        volume.name: Target(work.projections(volume.name).absolute(), (volume.unfinished.absolute(),))
+        for volume in work.volumes
+    }
 
 
 def _prepare(survey: Survey, work: Workspace, ledger: Ledger, progress: Progress) -> None:

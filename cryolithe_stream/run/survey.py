@@ -6,6 +6,7 @@ import hashlib
 import json
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from cryolithe_stream.engines import BlockReconstructor, resolve_device, resolve_precision
 from cryolithe_stream.errors import CryolitheWarning, InputError
 from cryolithe_stream.geometry import Box, Shape3, VolumeFrame
-from cryolithe_stream.network import Model, load_model
+from cryolithe_stream.network import Model, list_models, load_model
 from cryolithe_stream.plan import BlockPlan, plan_blocks
 from cryolithe_stream.prepare import ProjectionLayout, layout
 from cryolithe_stream.read import TiltSeries, read_tilt_series
@@ -151,13 +152,18 @@ def _recipe(options: RunOptions, model: Model | None) -> Recipe:
     return Recipe(
         options.method,
         options.engine,
-        options.model if model else None,
+        None if model is None else _model_path(options.model),
         model.fingerprint if model else None,
         oversample if options.engine == "features" else 1,
         patch_scale,
         precision,
         str(device),
     )
+
+
+def _model_path(spec: str) -> str:
+    """A shipped model's name, or the absolute path of a folder or file, which workers elsewhere find too."""
+    return str(Path(spec).absolute()) if spec not in ("default", *list_models()) else spec
 
 
 def _thickness(options: RunOptions, prepared: ProjectionLayout) -> tuple[int, str]:

@@ -85,29 +85,19 @@ def already_complete(survey: Survey, work: Workspace) -> bool:
 
     Raises OutputError when anything else stands there and may not be replaced.
     """
-    standing = [v.final for v in work.volumes if v.final.exists()]
-    if not standing:
-        return False
-    overwrite = survey.options.overwrite
+    standing = [volume.final for volume in work.volumes if volume.final.exists()]
     for path in standing:
         if not is_ours(path) and not (path.is_dir() and not any(path.iterdir())):
             raise OutputError(f"{path} exists and was not written by cryolithe-stream", fix="Name another output")
-    if overwrite:
-        return False
-    if work.folder.exists():  # a finished run whose last renames were cut off
-        return False
     voxels = survey.voxel_recipe()
-    for volume in work.volumes:
-        if not volume.final.exists():
-            raise OutputError(
-                f"{standing[0]} exists, {volume.final.name} does not", fix="Use --overwrite to make all anew"
-            )
-        if reason := _difference(survey, volume.final, voxels):
-            raise OutputError(
-                f"{volume.final} exists and is another reconstruction: {reason}",
-                fix="Name another output or use --overwrite",
-            )
-    return True
+    reasons = {path: _difference(survey, path, voxels) for path in standing if is_ours(path)}
+    other = next((path for path, reason in reasons.items() if reason), None)
+    if other and not survey.options.overwrite:
+        raise OutputError(
+            f"{other} exists and is another reconstruction: {reasons[other]}",
+            fix="Name another output or use --overwrite",
+        )
+    return other is None and len(reasons) == len(work.volumes) and not work.folder.exists()
 
 
 def _difference(survey: Survey, final: Path, voxels: dict[str, Any]) -> str:
@@ -148,7 +138,7 @@ def open_ledger(survey: Survey, work: Workspace) -> Ledger:
     if Ledger.exists(work.folder):
         record = read_ledger(work.folder)
         made = record.plan["voxels"]
-        if made == json.loads(json.dumps(voxels)) and not survey.options.overwrite:
+        if made == json.loads(json.dumps(voxels)):
             ledger = Ledger.open(work.folder)
             prepared = ledger.done().get("prepared")
             if prepared is None or same_content(survey, {**prepared, "stamps": record.plan["stamps"]}):

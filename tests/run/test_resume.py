@@ -172,3 +172,20 @@ def test_provenance_says_what_was_done(series, model, tmp_path):
     assert json.dumps(attributes)
     volume = open_tomogram(out).read_box(Box.whole((12, 40, 56)))
     assert attributes["statistics"]["mean"] == pytest.approx(float(volume.mean()), abs=1e-4)
+
+
+def test_overwrite_replaces_another_reconstruction_and_continues_its_own(big, model, tmp_path):
+    out = tmp_path / "t.ome.zarr"
+    given = {**big, "model": str(model), "overwrite": True}
+    assert reconstruct_series(options(out, **given, thickness=20)).status == "done"
+    first = fingerprint_of_files(out)
+    arguments = [*command(big, model, out, "--cluster", "threads"), "--overwrite"]
+    assert kill_after(arguments, out, 5, signal.SIGKILL) == -signal.SIGKILL
+    assert fingerprint_of_files(out) == first, "the old tomogram stands until the new one is whole"
+    before = marks(out)
+    with pytest.raises(OutputError, match="thickness was 20, is 70"):
+        reconstruct_series(options(out, **{**given, "overwrite": False}, thickness=70))
+    assert marks(out) == before
+    assert reconstruct_series(options(out, **given, thickness=70)).status == "done"
+    assert open_tomogram(out).shape_zyx[0] == 70
+    assert reconstruct_series(options(out, **given, thickness=70)).status == "already complete"
