@@ -1,32 +1,60 @@
-"""How fast this machine reconstructs: measured on a small block of noise."""
+"""How fast this machine reconstructs: measured on two small blocks of noise."""
 
 from __future__ import annotations
 
 import time
 
 import numpy as np
+import torch
 
 from cryolithe_stream.engines import Strips
-from cryolithe_stream.geometry import Box
+from cryolithe_stream.geometry import Box, Shape3
 from cryolithe_stream.run.survey import Survey
+
+_EXACT_ZX, _ZX = (8, 16), (64, 192)
+_ROWS = (1, 9)
 
 
 def voxels_per_second(survey: Survey) -> float:
-    """Voxels a second of one worker, from a block a fraction of a planned one, scaled by the cost model."""
-    plan, reconstructor = survey.plan, survey.reconstructor
-    tilts = survey.series[0].tilts_deg
+    """Voxels a second of one worker: the seconds that more rows take, scaled to the plan by the cost model.
+
+    The difference of two blocks leaves out what is paid once, such as kernels and the back-projection operator.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(survey.cluster.threads)
+    try:
+        _time_block(survey, _ROWS[0])  # loads kernels
+        (few, cost_few), (many, cost_many) = (_time_block(survey, rows) for rows in _ROWS)
+    finally:
+        torch.set_num_threads(threads)
+    grows = many > few and cost_many > cost_few
+    seconds_per_cost = (many - few) / (cost_many - cost_few) if grows else many / cost_many
+    return survey.plan.window.n_voxels / (survey.plan.work * seconds_per_cost)
+
+
+def _time_block(survey: Survey, rows: int) -> tuple[float, float]:
+    """Seconds (the better of two) and cost of a block of so many rows at the volume's centre."""
     exact = survey.recipe.engine == "exact" and survey.model is not None
-    size = (8, 1, 16) if exact else (64, 2, 256)
-    shape = tuple(min(a, b) for a, b in zip(size, plan.block_zyx, strict=True))
-    start = plan.window.start
-    box = Box(start, (start[0] + shape[0], start[1] + shape[1], start[2] + shape[2]))
-    layout = reconstructor.layout(box, tilts)
+    nz, nx = _EXACT_ZX if exact else _ZX
+    centre = [(a + b) // 2 for a, b in zip(survey.window.start, survey.window.stop, strict=True)]
+    start = (centre[0] - nz // 2, centre[1] - rows // 2, centre[2] - nx // 2)
+    box = _within(Box(start, (start[0] + nz, start[1] + rows, start[2] + nx)), survey.window)
+    layout = survey.reconstructor.layout(box, survey.series[0].tilts_deg)
     noise = np.random.default_rng(0).standard_normal(layout.shape).astype(np.float32)
-    strips = Strips.of(layout, noise, tilts)
+    strips = Strips.of(layout, noise, survey.series[0].tilts_deg)
     seconds = []
-    for _ in range(2):  # the first pays for loading kernels
+    for _ in range(2):
         began = time.perf_counter()
-        reconstructor.voxels(box, strips, halves=survey.options.halves)
+        survey.reconstructor.voxels(box, strips, halves=survey.options.halves)
         seconds.append(time.perf_counter() - began)
-    rate = reconstructor.cost(box.shape, layout) / min(seconds)
-    return plan.window.n_voxels * rate / plan.work
+    return min(seconds), survey.reconstructor.cost(box.shape, layout)
+
+
+def _within(box: Box, window: Box) -> Box:
+    def ends(axis: int) -> tuple[int, int]:
+        first, last = window.start[axis], window.stop[axis]
+        return max(first, box.start[axis]), min(last, box.stop[axis])
+
+    (z0, z1), (y0, y1), (x0, x1) = (ends(axis) for axis in range(3))
+    stop: Shape3 = (z1, y1, x1)
+    return Box((z0, y0, x0), stop)
