@@ -61,7 +61,7 @@ def keep_views(known: Known, given: PathLike | None, solution: Solution | None) 
         views, rows = solution.views, np.arange(len(solution.views))
         tilts = _aligned_tilts(known, angles, solution)
     elif n_rows is None or solution is None:
-        views = _views_of(known, len(angles.tilts_deg), angles.tilts_deg, angles.source)
+        views = _views_of(known, len(angles.tilts_deg), None, angles.source, tilts_deg=angles.tilts_deg)
         rows, tilts = np.arange(len(views)), angles.tilts_deg
     else:
         views, tilts = _match_transforms(known, angles, solution, n_rows, explicit=given is not None)
@@ -94,21 +94,36 @@ def _found(known: Known, solution: Solution | None) -> Angles:
     raise InputError(f"no tilt angles for {known.path}: no .tlt or .rawtlt beside it", fix="Give them with --angles")
 
 
-def _views_of(known: Known, n_rows: int, rows_deg: Floats | None, source: str) -> Ints:
-    """The view of each of `n_rows` rows of a file."""
+def _views_of(
+    known: Known, n_rows: int, rows_deg: Floats | None, source: str, *, tilts_deg: Floats | None = None
+) -> Ints:
+    """The view of each of `n_rows` rows of a file, by count, else by the angles `rows_deg`.
+
+    Without an alignment a wrong count is refused, and `tilts_deg` only help to say which views are missing.
+    """
     if n_rows == known.n_views:
         return np.arange(n_rows, dtype=np.int64)
     left = np.array(sorted(set(range(known.n_views)) - {view - 1 for view in known.exclude}), dtype=np.int64)
     if n_rows == len(left):
         return left
-    if rows_deg is not None:
-        for nominal in known.nominal:
-            if (views := match_by_angle(rows_deg, nominal.tilts_deg)) is not None:
-                missing = format_views(frozenset(range(1, known.n_views + 1)) - {int(view) + 1 for view in views})
-                _warn(f"{source} has no row for views {missing} of {known.path}, by the angles of {nominal.source}")
-                return views
-    hint = "" if known.n_views / 2 < n_rows < known.n_views * 2 else "; is it a volume?"
-    raise InputError(f"{source} has {n_rows} rows, {known.path} has {known.n_views} views{hint}", fix=_FIX)
+    if rows_deg is not None and (match := _by_angle(known, rows_deg)) is not None:
+        views, missing, nominal = match
+        _warn(f"{source} has no row for views {missing} of {known.path}, by the angles of {nominal}")
+        return views
+    fix = _FIX
+    if tilts_deg is not None and (match := _by_angle(known, tilts_deg)) is not None:
+        fix = f"By the angles of {match[2]} it leaves out views {match[1]}: if that is meant, --exclude {match[1]}"
+    hint = "" if known.n_views / 2 < n_rows < known.n_views * 2 else " (is it a volume?)"
+    raise InputError(f"{source} has {n_rows} rows, {known.path} has {known.n_views} views{hint}", fix=fix)
+
+
+def _by_angle(known: Known, rows_deg: Floats) -> tuple[Ints, str, str] | None:
+    """The view of each row by nominal angles, the views without a row in words, and where those angles are from."""
+    for nominal in known.nominal:
+        if (views := match_by_angle(rows_deg, nominal.tilts_deg)) is not None:
+            missing = frozenset(range(1, known.n_views + 1)) - {int(view) + 1 for view in views}
+            return views, format_views(missing), nominal.source
+    return None
 
 
 def _match_transforms(

@@ -10,7 +10,7 @@ from cryolithe_stream.errors import InputError
 from cryolithe_stream.geometry import Float32s, Floats, Ints, Shape2
 from cryolithe_stream.read.solution import VolumeHint
 from cryolithe_stream.read.stack import Stack
-from cryolithe_stream.read.text import Json
+from cryolithe_stream.read.text import Json, format_views
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,11 +61,19 @@ class TiltSeries:
         """
         view = int(self.views[index])
         image = self.stack.frame(view)
-        low, high = float(np.min(image)), float(np.max(image))
-        if not (np.isfinite(low) and np.isfinite(high)):
-            fault = f"holds {int(np.count_nonzero(~np.isfinite(image)))} pixels that are NaN or infinite"
-        elif low == high:
-            fault = f"is {low:g} everywhere"
-        else:
+        if not (fault := _fault(image)):
             return image
-        raise InputError(f"view {view + 1} of {self.stack.path} {fault}", fix=f"Leave it out: --exclude {view + 1}")
+        text, them = f"view {view + 1} of {self.stack.path} {fault}", "it"
+        bad = frozenset({view + 1, *(int(v) + 1 for v in self.views if v != view and _fault(self.stack.frame(int(v))))})
+        if len(bad) > 1:
+            text, them = f"{text}; {len(bad)} of {self.n_tilts} views hold nothing usable", "them"
+        fix = f"Leave {them} out: --exclude {format_views(bad)}"
+        raise InputError(text, fix=fix if len(bad) < self.n_tilts - 1 else "Check how the stack was made")
+
+
+def _fault(image: Float32s) -> str:
+    """What makes a frame unusable; empty when nothing does."""
+    low, high = float(np.min(image)), float(np.max(image))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return f"holds {int(np.count_nonzero(~np.isfinite(image)))} pixels that are NaN or infinite"
+    return f"is {low:g} everywhere" if low == high else ""

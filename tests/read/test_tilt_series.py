@@ -132,7 +132,7 @@ def test_transforms_and_angles_of_other_lengths(make_mrc, write):
 
 
 def test_a_volume_with_the_angles_of_a_series_is_refused(make_mrc, write):
-    with pytest.raises(InputError, match=r"has 5 rows, .* has 60 views; is it a volume\?"):
+    with pytest.raises(InputError, match=r"has 5 rows, .* has 60 views \(is it a volume\?\)"):
         read_tilt_series(make_mrc(shape=(60, 4, 4)), angles=write("a.tlt", ANGLES))
 
 
@@ -268,3 +268,24 @@ def test_a_real_haadf_series(shared_data, write):
 def _quiet_guess(path):
     with pytest.warns(CryolitheWarning):
         return describe_stack(path)["guess"]
+
+
+def test_all_views_that_hold_nothing_are_named_at_once(make_mrc, write):
+    frame = 48 * 4
+    raw = {1024 + view * frame: np.full(48, value, dtype="<f4").tobytes() for view, value in [(1, 0.0), (2, np.nan)]}
+    series = read_tilt_series(make_mrc(raw=raw), angles=write("a.tlt", ANGLES))
+    with pytest.raises(InputError, match=r"view 2 of .* is 0 everywhere; 2 of 5 views .* --exclude 2-3"):
+        series.frame(1)
+    nothing = read_tilt_series(make_mrc(raw={1024: bytes(5 * frame)}), angles=write("a.tlt", ANGLES))
+    with pytest.raises(InputError, match=r"5 of 5 views hold nothing usable. Check how the stack was made"):
+        nothing.frame(0)
+
+
+def test_too_few_angles_are_refused_even_when_others_tell_which_are_meant(make_mrc, write):
+    nominal = np.linspace(-40, 40, 9) ** 3 / 2000
+    write("ts.tlt", "\n".join(f"{t:.2f}" for t in nominal))
+    stack = make_mrc(shape=(9, 4, 4))
+    few = write("few.tlt", "\n".join(f"{t:.2f}" for t in nominal[:-2]))
+    with pytest.raises(InputError, match=r"few\.tlt has 7 rows, .* 9 views\. By .*ts\.tlt .*--exclude 8-9"):
+        read_tilt_series(stack, angles=few)
+    assert read_tilt_series(stack, angles=few, exclude=[8, 9]).n_tilts == 7
