@@ -23,7 +23,7 @@ OutputType = Literal["float32", "float16", "int16"]
 
 def _output(value: object) -> Path:
     path = Path(str(value)).expanduser()
-    if path.suffix.lower() not in (".zarr", ".mrc"):
+    if path.suffix not in (".zarr", ".mrc"):
         raise ValueError("the output ends in .ome.zarr or .mrc")
     return path
 
@@ -33,9 +33,16 @@ def _choice(value: object) -> object:
     return str(value).lower() if isinstance(value, bool | float) else value
 
 
+def _number(value: object) -> object:
+    """YAML reads `yes` as a truth, which Python counts as 1."""
+    if isinstance(value, bool):
+        raise ValueError("a number is expected")
+    return value
+
+
 UserPath = Annotated[Path, BeforeValidator(lambda value: Path(str(value)).expanduser())]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_number)]
+Count = Annotated[int, Field(ge=1, le=100_000), BeforeValidator(_number)]
 
 
 class RunOptions(BaseModel):
@@ -86,8 +93,10 @@ class RunOptions(BaseModel):
             except ValidationError as error:
                 faults = [*_faults(error), *faults]
             if faults:
-                count = "an option is wrong" if len(faults) == 1 else f"{len(faults)} options are wrong"
-                raise InputError(f"{count}: {'; '.join(faults)}", fix="Correct them together and start again")
+                if len(faults) == 1:
+                    raise InputError(f"an option is wrong: {faults[0]}", fix="Correct it and start again")
+                text = f"{len(faults)} options are wrong: {'; '.join(faults)}"
+                raise InputError(text, fix="Correct them together and start again")
 
     @classmethod
     def merged(
@@ -118,6 +127,7 @@ class RunOptions(BaseModel):
         return self.model_dump(mode="json", exclude=unneeded)
 
 
+_LONGEST = 100
 _ONE_A_LINE = "Write one 'name: value' a line"
 _PATHS = {"stack", "output", "angles", "alignment", "mdoc", "model", "odd", "even"}
 _NO_VOXELS = _PATHS | {"memory", "cluster", "device", "overwrite"}
@@ -132,7 +142,9 @@ def read_config(path: Path) -> dict[str, object]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise MissingFileError(f"the config file {path} cannot be read ({error.strerror})") from error
+        raise MissingFileError(
+            f"the config file {path} cannot be read ({error.strerror})", fix="Check its name"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise FormatError(f"the config file {path} is not YAML ({reason})", fix=_ONE_A_LINE) from error
@@ -155,6 +167,8 @@ def _conflicts(values: Mapping[str, object]) -> list[str]:
         faults.append(f"{lacking}: {given} was given without it, half stacks come in pairs")
     if has("halves") and has("odd") and has("even"):
         faults.append("halves: excludes odd and even, which bring their own halves")
+    if has("odd") and values.get("odd") == values.get("even"):
+        faults.append("even: is the same file as odd, the halves would not be independent")
     inputs = ("stack", "odd", "even", "angles", "alignment", "mdoc")
     if has("output") and (same := [name for name in inputs if values.get(name) == values["output"]]):
         faults.append(f"output: is the same file as {same[0]}")
@@ -167,15 +181,17 @@ def _faults(error: ValidationError) -> list[str]:
 
 
 def _fault(detail: Any) -> str:
-    name, got, context = str(detail["loc"][0]), detail["input"], detail.get("ctx", {})
+    name, context = str(detail["loc"][0]), detail.get("ctx", {})
+    got = repr(detail["input"]) if len(repr(detail["input"])) <= _LONGEST else repr(detail["input"])[:_LONGEST] + "…"
     if detail["type"] == "extra_forbidden":
         return f"{name}: no option has this name{suggestion(name, RunOptions.model_fields)}"
+    name = name.replace("_", "-")
     if detail["type"] == "missing":
         return f"{name}: is needed and was not given"
     if detail["type"] == "literal_error":
         expected = str(context["expected"])
-        hint = suggestion(str(got), re.findall(r"'([^']+)'", expected))
-        return f"{name}: got {got!r}, expected {expected}{hint}"
+        hint = suggestion(str(detail["input"]), re.findall(r"'([^']+)'", expected))
+        return f"{name}: got {got}, expected {expected}{hint}"
     if detail["type"] == "value_error":
-        return f"{name}: got {got!r}, {context['error']}"
-    return f"{name}: got {got!r}, {detail['msg'].replace('Input should', 'it should')}"
+        return f"{name}: got {got}, {context['error']}"
+    return f"{name}: got {got}, {detail['msg'].replace('Input should', 'it should')}"

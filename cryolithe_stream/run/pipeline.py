@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,13 +16,21 @@ from cryolithe_stream.plan import BlockPlan
 from cryolithe_stream.prepare import prepare_projections, warn_if_inverted
 from cryolithe_stream.run.cluster import Workers, open_cluster
 from cryolithe_stream.run.estimate import voxels_per_second
-from cryolithe_stream.run.job import BlockReport, BlockTask, Target, block_voxels, get_ready, reconstruct_block, sample_boxes
+from cryolithe_stream.run.job import (
+    BlockReport,
+    BlockTask,
+    Target,
+    block_voxels,
+    get_ready,
+    reconstruct_block,
+    sample_boxes,
+)
 from cryolithe_stream.run.options import RunOptions
 from cryolithe_stream.run.outputs import create_volumes, hand_over, pyramid_tasks, scaling_for
 from cryolithe_stream.run.progress import Progress, Silent
 from cryolithe_stream.run.survey import Survey, survey_run
 from cryolithe_stream.run.workspace import SetName, Workspace, already_complete, open_ledger
-from cryolithe_stream.store import Ledger, downsample_shard, level_shapes
+from cryolithe_stream.store import Ledger, downsample_shard, level_shapes, output_faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,7 @@ def reconstruct_series(options: RunOptions, progress: Progress | None = None) ->
     if already_complete(survey, work):
         return RunResult("already complete", outputs)
     _require_room(survey, work)
-    with open_ledger(survey, work) as ledger:
+    with open_ledger(survey, work) as ledger, _removed_unless_prepared(work, ledger):
         plan = BlockPlan.from_json(ledger.plan["plan"]).with_resources(
             budget_bytes=survey.plan.budget_bytes, workers=survey.plan.workers
         )
@@ -92,7 +101,8 @@ def reconstruct_series(options: RunOptions, progress: Progress | None = None) ->
         gpus = 1 if survey.recipe.device.startswith("cuda") else 0
         with open_cluster(options.cluster, gpus=gpus) as workers:
             workers.warm_up(partial(get_ready, survey.recipe, survey.frame))
-            _prepare(survey, work, ledger, progress)
+            with output_faults(work.folder):
+                _prepare(survey, work, ledger, progress)
             _scale(survey, work, ledger)
             create_volumes(survey, work, plan, ledger)
             figures = _reconstruct(survey, work, plan, ledger, workers, progress)
@@ -115,6 +125,17 @@ def targets(survey: Survey, work: Workspace) -> dict[SetName, Target]:
         volume.name: Target(work.projections(volume.name).absolute(), (volume.unfinished.absolute(),))
         for volume in work.volumes
     }
+
+
+@contextmanager
+def _removed_unless_prepared(work: Workspace, ledger: Ledger) -> Iterator[None]:
+    """A context that removes the workspace when it fails before anything is prepared: there is nothing to continue."""
+    try:
+        yield
+    except BaseException:
+        if "prepared" not in ledger.done():
+            shutil.rmtree(work.folder, ignore_errors=True)
+        raise
 
 
 def _prepare(survey: Survey, work: Workspace, ledger: Ledger, progress: Progress) -> None:
@@ -216,7 +237,7 @@ def _require_room(survey: Survey, work: Workspace) -> None:
     """Raise OutputError when the folder is missing or the disk has not the room that the run will take."""
     parent = work.folder.parent
     if not parent.is_dir():
-        raise OutputError(f"the folder {parent} does not exist", fix="Create it, or name another output")
+        raise OutputError(f"{parent} is not an existing folder", fix="Create it, or name another output")
     itemsize = {"float32": 4, "float16": 2, "int16": 2}[survey.options.dtype]
     volume = survey.window.n_voxels * itemsize * len(work.volumes) * 8 // 7
     tilts, rows, width = survey.layout.shape_tyx
@@ -224,6 +245,6 @@ def _require_room(survey: Survey, work: Workspace) -> None:
     free = shutil.disk_usage(parent).free
     if free < needed and not work.folder.exists():
         raise OutputError(
-            f"the run takes up to {needed / 1e9:.2f} GB, the disk of {parent} has {free / 1e9:.2f} GB free",
+            f"the run takes up to {needed / 1e9:.3g} GB, the disk of {parent} has {free / 1e9:.3g} GB free",
             fix="Make room, or use --bin, --roi or --dtype float16",
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,9 +86,9 @@ def already_complete(survey: Survey, work: Workspace) -> bool:
 
     Raises OutputError when anything else stands there and may not be replaced.
     """
-    standing = [volume.final for volume in work.volumes if volume.final.exists()]
+    standing = [volume.final for volume in work.volumes if os.path.lexists(volume.final)]
     for path in standing:
-        if not is_ours(path) and not (path.is_dir() and not any(path.iterdir())):
+        if not is_ours(path) and not _is_vacant(path):
             raise OutputError(f"{path} exists and was not written by cryolithe-stream", fix="Name another output")
     voxels = survey.voxel_recipe()
     reasons = {path: _difference(survey, path, voxels) for path in standing if is_ours(path)}
@@ -98,6 +99,11 @@ def already_complete(survey: Survey, work: Workspace) -> bool:
             fix="Name another output or use --overwrite",
         )
     return other is None and len(reasons) == len(work.volumes) and not work.folder.exists()
+
+
+def _is_vacant(path: Path) -> bool:
+    """Whether an empty folder stands at `path`, which an OME-Zarr may take the place of."""
+    return path.suffix != ".mrc" and path.is_dir() and not path.is_symlink() and not any(path.iterdir())
 
 
 def _difference(survey: Survey, final: Path, voxels: dict[str, Any]) -> str:
@@ -132,7 +138,7 @@ def open_ledger(survey: Survey, work: Workspace) -> Ledger:
     """
     voxels = survey.voxel_recipe()
     if work.folder.exists() and not Ledger.exists(work.folder) and not is_ours(work.folder):
-        if any(work.folder.iterdir()):
+        if not work.folder.is_dir() or any(work.folder.iterdir()):
             raise OutputError(f"{work.folder} exists and holds no ledger", fix="Move it away")
         work.folder.rmdir()
     if Ledger.exists(work.folder):

@@ -3,6 +3,7 @@
 from cryolithe_stream.store.boxes import box_checksum, write_box, write_box_bytes
 from cryolithe_stream.store.downsample import downsample_shard, downsample_shard_bytes
 from cryolithe_stream.store.export import export_mrc, write_mrc
+from cryolithe_stream.store.faults import output_faults
 from cryolithe_stream.store.labels import fingerprint_label, mrc_fingerprint, mrc_labels
 from cryolithe_stream.store.layout import OmeVersion, TomogramLayout, level_shapes
 from cryolithe_stream.store.ledger import Ledger, LedgerRecord, read_ledger
@@ -38,6 +39,7 @@ __all__ = [
     "mrc_fingerprint",
     "mrc_labels",
     "open_tomogram",
+    "output_faults",
     "read_ledger",
     "remove_output",
     "require_replaceable",
