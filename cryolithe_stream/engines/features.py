@@ -113,11 +113,30 @@ class FeaturesEngine:
         detector = DetectorGrid.over(
             strips.first_column, values.shape[2], offsets, self.oversample, values.new_empty(0, dtype=self.dtype)
         )
+        first_only = self.network.config.pool == "first"
+        pool = self._pooling(grid, strips, detector, halves=halves, first_only=first_only)
+        means = self._pooling(grid, strips, detector, halves=halves) if _own_means(self.network.config) else pool
+        sets = fold(
+            self.network, torch.from_numpy(strips.tilts_deg).to(self.device), dtype=self.dtype, device=self.device
+        )
+        plane = _Plane(self, sets, detector, pool, means, head)
+        rows = []
+        for row_px in grid.row_px:
+            lines = row_lines(values, float(row_px), strips.first_row, offsets)
+            rows.append(plane.values(lines))
+        stacked = torch.stack(rows, dim=2)  # (set, channel, y, z·x)
+        nz, ny, nx = grid.shape
+        return stacked.reshape(stacked.shape[0], stacked.shape[1], ny, nz, nx).transpose(2, 3)
+
+    def _pooling(
+        self, grid: SampleGrid, strips: Strips, detector: DetectorGrid, *, halves: bool, first_only: bool = False
+    ) -> _Pooling:
+        """The mean over each set's tilts, or each set's first tilt."""
         operators = [
             Backprojector.build(
                 grid,
                 strips.tilts_deg,
-                tilts[:1] if self.network.config.pool == "first" else tilts,
+                tilts[:1] if first_only else tilts,
                 first_pixel=detector.first_pixel,
                 n_positions=detector.n_positions,
                 oversample=self.oversample,
@@ -126,17 +145,10 @@ class FeaturesEngine:
             )
             for tilts in tilt_sets(len(strips.tilts_deg), halves=halves)
         ]
-        sets = fold(
-            self.network, torch.from_numpy(strips.tilts_deg).to(self.device), dtype=self.dtype, device=self.device
-        )
-        plane = _Plane(self, sets, detector, operators, head, _set_weights(len(strips.tilts_deg), halves, self))
-        rows = []
-        for row_px in grid.row_px:
-            lines = row_lines(values, float(row_px), strips.first_row, offsets)
-            rows.append(plane.values(lines))
-        stacked = torch.stack(rows, dim=2)  # (set, channel, y, z·x)
-        nz, ny, nx = grid.shape
-        return stacked.reshape(stacked.shape[0], stacked.shape[1], ny, nz, nx).transpose(2, 3)
+        n_tilts = len(strips.tilts_deg)
+        odd = np.float32(1.0) if first_only else np.float32((n_tilts + 1) // 2 / n_tilts)
+        rows = [[odd, 1 - odd], [1.0, 0.0], [0.0, 1.0]] if halves else [[1.0]]
+        return _Pooling(operators, torch.tensor(rows, dtype=torch.float32, device=self.device))
 
     def peak_bytes(self, grid_zyx: Shape3, layout: StripLayout, *, halves: bool = False) -> int:
         """Upper bound of the bytes that `reconstruct` holds at once, its strips and output included."""
@@ -155,7 +167,7 @@ class FeaturesEngine:
         accumulated = 0 if joined else n_sets * plane * (c.combine_hidden or (c.output_size,))[0] * 4
         wide = max(*c.combine_hidden, *(c.slice_hidden or (1,)), width, 1)
         batch = n_sets * min(self.points, plane) * (4 * wide * max(item, 4) + 4 * width * item)
-        operators = operator_bytes(plane, n_tilts, item)
+        operators = operator_bytes(plane, n_tilts, item) * (2 if _own_means(c) else 1)
         output = n_sets * plane * ny * c.output_size * 4 * 2
         values = n_tilts * n_rows * n_columns * 4 * (1 if self.device.type == "cpu" else 2)
         working = lines + table + max(hot, batch) + accumulated + operators + output
@@ -170,15 +182,35 @@ class FeaturesEngine:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Pooling:
+    """Values of [all] or [all, odd, even] tilts at each point, mixed from one operator each for odd and even."""
+
+    operators: Sequence[Backprojector]
+    mixing: Tensor
+
+    @property
+    def n_points(self) -> int:
+        """Points of the plane."""
+        return self.operators[0].n_points
+
+    def __call__(self, table: Tensor, points: slice) -> Tensor:
+        """Pooled features `(set, point, channel)` of a table."""
+        parts = [operator(table, points) for operator in self.operators]
+        if len(parts) == 1:
+            return parts[0][None]
+        return torch.einsum("si,ipc->spc", self.mixing.to(table.dtype), torch.stack(parts))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Plane:
-    """Everything that the rows of a block share."""
+    """Everything that the rows of a block share; `pool` pools the sets' features, `means` the residual."""
 
     engine: FeaturesEngine
     sets: FoldedSets
     detector: DetectorGrid
-    operators: Sequence[Backprojector]
+    pool: _Pooling
+    means: _Pooling
     head: SliceSet
-    mixing: Tensor
 
     def values(self, lines: Tensor) -> Tensor:
         """Values `(set, channel, point)` of one (z, x) plane from its lines `(tilt, P, column)`."""
@@ -195,15 +227,8 @@ class _Plane:
         return values
 
     def _batches(self) -> Iterator[slice]:
-        n, step = self.operators[0].n_points, self.engine.points
+        n, step = self.pool.n_points, self.engine.points
         return (slice(a, min(a + step, n)) for a in range(0, n, step))
-
-    def _sets(self, table: Tensor, points: slice) -> Tensor:
-        """Pooled features `(set, point, channel)` of a table."""
-        parts = [operator(table, points) for operator in self.operators]
-        if len(parts) == 1:
-            return parts[0][None]
-        return torch.einsum("si,ipc->spc", self.mixing.to(table.dtype), torch.stack(parts))
 
     def _tables(self, lines: Tensor, slices: slice) -> Iterator[Tensor]:
         """Features `(tilt, slice, position, F)` of a few tilts at a time."""
@@ -217,7 +242,7 @@ class _Plane:
 
     def _joined(self, lines: Tensor) -> Iterator[Tensor]:
         table = torch.cat([self.sets.joined(f) for f in self._tables(lines, slice(None))]).flatten(0, 1)
-        return (self._sets(table, points) for points in self._batches())
+        return (self.pool(table, points) for points in self._batches())
 
     def _per_slice(self, lines: Tensor) -> Iterator[Tensor]:
         """mlp_s of each slice's pooled features, taken into the combining MLP's first layer slice by slice."""
@@ -227,7 +252,7 @@ class _Plane:
         for s, smlp in enumerate(self.head.slices):
             table = torch.cat(list(self._tables(lines, slice(s, s + 1)))).flatten(0, 2)
             for b, points in enumerate(self._batches()):
-                part = (smlp.of_mean(self._sets(table, points)) @ columns[s].T).float()
+                part = (smlp.of_mean(self.pool(table, points)) @ columns[s].T).float()
                 if s == 0:
                     hidden.append(part)
                 else:
@@ -239,14 +264,12 @@ class _Plane:
         middle = lines.shape[1] // 2
         patches = self.detector.patches(lines, by_column=False)[:, middle, :, middle]
         table = patches.reshape(-1, 1).float()
-        return torch.cat([self._sets(table, points) for points in self._batches()], dim=1).transpose(1, 2)
+        return torch.cat([self.means(table, points) for points in self._batches()], dim=1).transpose(1, 2)
 
 
-def _set_weights(n_tilts: int, halves: bool, engine: FeaturesEngine) -> Tensor:
-    """How the means over odd and even tilts mix into [all, odd, even]; one set mixes into itself."""
-    odd = np.float32((n_tilts + 1) // 2 / n_tilts) if engine.network.config.pool == "mean" else np.float32(1.0)
-    rows = [[odd, 1 - odd], [1.0, 0.0], [0.0, 1.0]] if halves else [[1.0]]
-    return torch.tensor(rows, dtype=torch.float32, device=engine.device)
+def _own_means(config: SliceSetConfig) -> bool:
+    """Whether the residual, which is always a mean over tilts, is pooled in another way than the features."""
+    return config.learn_residual and config.pool == "first"
 
 
 def _tilts_at_once(device: torch.device, positions: int, size: int, config: SliceSetConfig, item: int) -> int:

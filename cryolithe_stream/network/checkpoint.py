@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from cryolithe_stream.errors import CryolitheWarning, ModelError, UnsupportedError
 from cryolithe_stream.network.config import SliceSetConfig
@@ -20,26 +21,38 @@ from cryolithe_stream.network.sliceset import SliceSet
 from cryolithe_stream.network.stored_filters import frame_filter_from, ramp_from, real_weights
 from cryolithe_stream.network.torch_archive import TorchArchive, UnreadableArchiveError
 
+_Flag = Annotated[bool, BeforeValidator(lambda value: False if value is None else value)]
+
 
 class _Training(BaseModel):
     """The part of `training` that changes how a checkpoint is used."""
 
-    use_angle: bool = True
-    learn_patch_scale: bool = False
+    use_angle: _Flag = True
+    learn_patch_scale: _Flag = False
     patch_scale_init: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    use_wavelet_trainer: bool = False
+    use_wavelet_trainer: _Flag = False
     wavelet: str | None = None
-    wavelet_levels: int = 1
+    wavelet_levels: int | None = None
+
+    @property
+    def transform(self) -> tuple[str, int] | None:
+        """The wavelet and its levels; None for a model of voxels."""
+        if not self.use_wavelet_trainer or self.wavelet is None:
+            return None
+        return self.wavelet, 1 if self.wavelet_levels is None else self.wavelet_levels
 
 
 class _PublicConfig(BaseModel):
-    """The keys of `config.json` that matter; the program writes many more."""
+    """The keys of `config.json` that matter; the program writes many more.
+
+    `use_2D_fitlers` is an older spelling. The program reads it to load the filter, never to apply it.
+    """
 
     model: dict[str, Any]
     training: _Training
-    filter_projections: bool
-    use_2d_filters: bool = Field(default=False, validation_alias="use_2D_filters")
-    use_2d_misspelt: bool = Field(default=False, validation_alias="use_2D_fitlers")
+    filter_projections: _Flag
+    use_2d_filters: _Flag | None = Field(default=None, validation_alias="use_2D_filters")
+    use_2d_misspelt: _Flag = Field(default=False, validation_alias="use_2D_fitlers")
 
 
 def load_checkpoint(folder: Path) -> Model:
@@ -76,20 +89,25 @@ def _load(folder: Path, path: Path, config: _PublicConfig) -> Model:
             raise ModelError(f"{path} holds no training checkpoint")
         training = config.training
         network = _network(archive, content, SliceSetConfig.from_public(config.model))
+        card: dict[str, Any] = {"origin": "checkpoint of the public CryoLithe program", "file": path.name}
+        if training.transform is None and network.config.output_size > 1:
+            card["outputs"] = f"first of {network.config.output_size}"
+            network = _first_output(network)
         scale = training.patch_scale_init
         if training.learn_patch_scale:
             stored = archive.tensor(content.get("patch_scale"), "patch_scale")
             if stored.numel() != 1:
                 raise ModelError(f"{path}: patch_scale has {stored.numel()} values, expected 1")
             scale = float(stored)
+        wavelet, levels = training.transform or (None, 1)
         return Model(
             name=folder.resolve().name,
             network=network,
             filter=_filter(archive, content, config),
-            wavelet=training.wavelet if training.use_wavelet_trainer else None,
-            wavelet_levels=training.wavelet_levels if training.use_wavelet_trainer else 1,
+            wavelet=wavelet,
+            wavelet_levels=levels,
             patch_scale=scale,
-            card={"origin": "checkpoint of the public CryoLithe program", "file": path.name},
+            card=card,
         )
 
 
@@ -103,8 +121,15 @@ def _network(archive: TorchArchive, content: Mapping[Any, Any], config: SliceSet
     return load_weights(config, {name: archive.tensor(stored[name], name) for name in expected})
 
 
+def _first_output(network: SliceSet) -> SliceSet:
+    """The network cut to its first output, the only one that the public program writes without a wavelet."""
+    last = "combination_mlp.last_layer."
+    weights = {name: t[:1].clone() if name.startswith(last) else t for name, t in network.state_dict().items()}
+    return load_weights(replace(network.config, output_size=1), weights)
+
+
 def _filter(archive: TorchArchive, content: Mapping[Any, Any], config: _PublicConfig) -> ProjectionFilter:
-    two_d = config.use_2d_filters or config.use_2d_misspelt
+    two_d = config.use_2d_misspelt if config.use_2d_filters is None else config.use_2d_filters
     return ProjectionFilter(
         ramp_from(archive, content.get("ramp")) if config.filter_projections else None,
         frame_filter_from(archive, content.get("filter_2D")) if two_d else None,

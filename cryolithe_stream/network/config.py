@@ -91,7 +91,9 @@ class SliceSetConfig:
         """
         options = {**_PUBLIC_DEFAULTS, **{k: v for k, v in model.items() if k != "type"}}
         if model.get("type") != "SliceSet":
-            raise UnsupportedError(f"the checkpoint's network type is {model.get('type')!r}, only SliceSet is supported")
+            raise UnsupportedError(
+                f"the checkpoint's network type is {model.get('type')!r}, only SliceSet is supported"
+            )
         if unknown := sorted(set(options) - set(_PUBLIC_DEFAULTS)):
             raise UnsupportedError(f"the checkpoint's network has unknown options {', '.join(unknown)}")
         return _from_public(cls, options)
@@ -141,7 +143,8 @@ def _from_public(cls: type[SliceSetConfig], o: Mapping[str, Any]) -> SliceSetCon
             f"the checkpoint's angle code has {o['slice_transformer_positional_encoding_size']} numbers, "
             f"set_input is {o['set_input']}: they must be equal"
         )
-    if {o["slice_index"], o["compare_index"]} != {2, 3}:
+    axes = [_axis(o["slice_index"]), _axis(o["compare_index"])]
+    if axes not in ([2, 3], [3, 2]):
         raise UnsupportedError(f"slice_index {o['slice_index']} and compare_index {o['compare_index']} are not 2 and 3")
     if o["patch_size"] is None or o["mlp_output"] is None:
         raise ModelError("the checkpoint's configuration lacks model.patch_size or model.mlp_output")
@@ -172,10 +175,15 @@ def _from_public(cls: type[SliceSetConfig], o: Mapping[str, Any]) -> SliceSetCon
         combine_skip=o["combine_skip_connection"],
         combine_bias=o["combine_mlp_bias"],
         combine_batch_norm=o["combine_batch_norm"],
-        slice_axis="row" if o["slice_index"] == 2 else "column",
+        slice_axis="row" if axes[0] == 2 else "column",
         pool="mean" if o["slice_transformer_avg_pooling"] else "first",
         learn_residual=o["learn_residual"],
     )
+
+
+def _axis(index: object) -> object:
+    """An axis of the patches `(point, tilt, row, column)`, counted from the front."""
+    return index + 4 if isinstance(index, int) and index < 0 else index
 
 
 def _hidden(size: int | Sequence[int], layers: int) -> tuple[Widths, int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +32,7 @@ class MLP(nn.Module):
         super().__init__()
         widths = [n_in, *hidden]
         self.skip = skip
-        self.layers = nn.ModuleList(nn.Linear(a, b, bias=bias) for a, b in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b, bias=bias) for a, b in pairwise(widths))
         self.batch_norms = nn.ModuleList(nn.BatchNorm1d(b) for b in hidden) if batch_norm else None
         self.last_layer = nn.Linear(last_in or widths[-1], n_out, bias=bias)
 

@@ -9,6 +9,7 @@ Parameter names are those of the public checkpoints.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +79,7 @@ class SliceSet(nn.Module):
         return [s for s in self.slice_transformers if isinstance(s, SetMLP)]
 
     def forward(self, patches: Tensor, tilts_deg: Tensor) -> Tensor:
-        """Output `(point, output_size)` for patches `(point, tilt, row, column)` and tilt angles `(tilt,)` in degrees."""
+        """Output `(point, output_size)` of patches `(point, tilt, row, column)` at tilt angles `(tilt,)` in degrees."""
         c = self.config
         code = self.angle_codes(tilts_deg).to(patches.dtype)
         by_slice = patches.movedim(2 if c.slice_axis == "row" else 3, 0)
@@ -116,7 +117,7 @@ def _check_widths(network: SliceSet) -> None:
     mlps = [network.combination_mlp, *(m for s in network.slices for m in (s.setMlP, s.mlp) if m is not None)]
     for mlp in mlps:
         linears = mlp.linears
-        for a, b in zip(linears, linears[1:], strict=False):
+        for a, b in pairwise(linears):
             if a.out_features != b.in_features:
                 raise ModelError(f"a layer of {a.out_features} outputs is followed by one that reads {b.in_features}")
         if len(linears) == 1 and linears[0].in_features == 0:
