@@ -36,6 +36,7 @@ CONFIGS = {
     "learned-code": replace(BASE, learned_angle_code=True, angle_code_softmax=True, lift_bias=True),
     "first-tilt": replace(BASE, pool="first"),
     "residual": replace(BASE, learn_residual=True),
+    "first-tilt-residual": replace(BASE, pool="first", learn_residual=True),
     "batch-norm": replace(BASE, combine_batch_norm=True),
     "even-patch": replace(BASE, patch_size=6),
     "deep-set": replace(BASE, set_hidden=(16, 16, 16)),

@@ -69,7 +69,9 @@ def test_features_converge_to_exact_as_one_over_k_squared(name, scale, frame, pr
     assert errors[2] < errors[0] / 5
 
 
-@pytest.mark.parametrize("name", ["paper", "compact", "columns", "first-tilt", "residual", "wavelet"])
+@pytest.mark.parametrize(
+    "name", ["paper", "compact", "columns", "first-tilt", "residual", "first-tilt-residual", "wavelet"]
+)
 def test_halves_are_the_reconstructions_of_odd_and_even_views(name, frame, projections):
     all_sets = voxels(features(name, frame, 2), INSIDE, projections, halves=True)
     exact_sets = voxels(exact(name, frame), INSIDE, projections, halves=True)

@@ -134,6 +134,47 @@ def test_convolution_filter(checkpoint: CheckpointFolder, public_classes: Classe
         load_checkpoint(checkpoint.write())
 
 
+@pytest.mark.parametrize(
+    ("spelt", "misspelt", "applied"), [(False, True, False), (True, False, True), (None, True, True)]
+)
+def test_the_right_spelling_decides_where_both_are_there(
+    checkpoint: CheckpointFolder, public_classes: Classes, spelt: bool | None, misspelt: bool, applied: bool
+) -> None:
+    checkpoint.config |= {"use_2D_filters": spelt, "use_2D_fitlers": misspelt}
+    if spelt is None:
+        del checkpoint.config["use_2D_filters"]
+    checkpoint.content["filter_2D"] = public_cnn(public_classes)
+    assert (load_checkpoint(checkpoint.write()).filter.frame is not None) == applied
+
+
+def test_null_options_are_unset(checkpoint: CheckpointFolder) -> None:
+    expected = load_checkpoint(checkpoint.write()).fingerprint
+    checkpoint.config["training"] |= {"use_wavelet_trainer": None, "wavelet": None, "wavelet_levels": None}
+    checkpoint.config |= {"use_2D_filters": None, "use_2D_fitlers": None}
+    assert load_checkpoint(checkpoint.write()).fingerprint == expected
+
+
+def test_axes_may_be_counted_from_the_back(checkpoint: CheckpointFolder) -> None:
+    model = checkpoint.config["model"]
+    for slice_index, compare_index, axis in ((-2, -1, "row"), (-1, -2, "column"), (3, 2, "column")):
+        model |= {"slice_index": slice_index, "compare_index": compare_index}
+        assert load_checkpoint(checkpoint.write()).network.config.slice_axis == axis
+    for indices in ((2, 2), (1, 3), (-2, 2), (None, 3)):
+        model |= dict(zip(("slice_index", "compare_index"), indices, strict=True))
+        with pytest.raises(UnsupportedError, match="are not 2 and 3"):
+            load_checkpoint(checkpoint.write())
+
+
+def test_a_voxel_model_of_several_outputs_gives_its_first(checkpoint: CheckpointFolder) -> None:
+    checkpoint.config["model"]["output_size"] = 8
+    weights, name = checkpoint.content["model_state_dict"], "combination_mlp.last_layer.weight"
+    first = weights[name].clone()
+    weights[name] = torch.cat([first, torch.ones(7, first.shape[1])])
+    model = load_checkpoint(checkpoint.write())
+    assert model.network.config.output_size == 1 and model.card["outputs"] == "first of 8"
+    torch.testing.assert_close(model.network.state_dict()[name], first, rtol=0, atol=0)
+
+
 def test_fir_filters_are_refused_by_name(checkpoint: CheckpointFolder, public_classes: Classes) -> None:
     fir = filter_module(public_classes["CryoLithe.filter_models.fir.FIRModel"], {"fir": torch.eye(5)}, size=5)
     ramp, checkpoint.content["ramp"] = checkpoint.content["ramp"], fir
