@@ -118,6 +118,7 @@ def public_cnn(classes: Classes, **conv: object) -> nn.Module:
 
 @pytest.mark.parametrize("key", ["use_2D_filters", "use_2D_fitlers"])
 def test_convolution_filter(checkpoint: CheckpointFolder, public_classes: Classes, key: str) -> None:
+    checkpoint.config.pop("use_2D_filters", None)
     checkpoint.config[key] = True
     module = checkpoint.content["filter_2D"] = public_cnn(public_classes)
     frame = torch.randn(1, 12, 15, generator=torch.Generator().manual_seed(1))
