@@ -88,7 +88,7 @@ class ExactEngine:
         n_sets = 3 if halves else 1
         points = min(self.points, nz * nx)
         wide = max(c.set_input, c.set_output, *c.set_hidden, 1)
-        patches = points * n_tilts * c.patch_size**2 * 4 * 8
+        patches = points * n_tilts * c.patch_size**2 * 4 * 7
         hidden = points * n_tilts * 3 * wide * max(4, self.dtype.itemsize) + points * 4 * 4 * max(
             *c.combine_hidden, *(c.slice_hidden or (1,)), 1
         )
