@@ -2,8 +2,8 @@
 
     python train/measure.py MODEL.safetensors [--templates FOLDER] [--table FILE.json]
 
-Two unseen phantoms of the training's classes, recorded with white noise alone and with all faults, and, where a folder
-of density maps is given (MRC at 10 Å), two crowds of those: real structures, which the training does not know.
+Four unseen phantoms of the training's classes, recorded with white noise alone and with all faults, and, where a folder
+of density maps is given (MRC at 10 Å), four crowds of those: real structures, which the training does not know.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from cryolithe_stream.simulate.blobs import Blobs  # noqa: E402
 
 LEVELS = (-10.0, -5.0, 0.0, 5.0, 10.0)
 TILTS = np.arange(-60, 61, 3.0)
-SEEDS = (7001, 7002)
-SHAPE = (128, 64, 256)
-ROWS = list(range(8, 56))
+SEEDS = (7001, 7002, 7003, 7004)
+SHAPE = (128, 48, 192)
+ROWS = list(range(16, 32))
 BAND = (0.10, 0.15)
 
 
