@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+from cryolithe_stream.errors import InputError, OutputError
+
+_SUFFIXES = (".mrc", ".map", ".rec")
+
 
 def export(
     tomogram: Annotated[Path, typer.Argument(metavar="TOMOGRAM", help="A finished OME-Zarr tomogram.")],
@@ -15,6 +19,10 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the MRC file.")] = False,
 ) -> None:
     """Write a tomogram as an MRC file, slab by slab."""
+    if mrc.suffix not in _SUFFIXES:
+        raise InputError(f"an MRC file is written, got the name {mrc}", fix=f"Give a name that ends in {_SUFFIXES[0]}")
+    if not mrc.parent.is_dir():
+        raise OutputError(f"{mrc.parent} is not an existing folder", fix="Create it, or name another file")
     from cryolithe_stream.store import export_mrc
 
     export_mrc(tomogram, mrc, level=level, overwrite=overwrite)

@@ -7,13 +7,15 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from cryolithe_stream.errors import CryolitheError, CryolitheWarning
 
 INTERRUPTED = 130
-_USERS_DISK = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.ENOENT, errno.ENOSPC, errno.EPERM, errno.EROFS}
+_FULL = {errno.EDQUOT, errno.ENOSPC}
+_USERS_PATH = {errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR}
+_USERS_DISK = {errno.EACCES, errno.EFBIG, errno.EIO, errno.EPERM, errno.EROFS} | _USERS_PATH | _FULL
 
 
 def report(error: BaseException, *, debug: bool) -> int:
@@ -22,7 +24,8 @@ def report(error: BaseException, *, debug: bool) -> int:
         traceback.print_exception(error)
     line, code = _explain(error)
     if line:
-        sys.stderr.write(f"error: {' '.join(line.split())}\n")
+        with suppress(OSError):  # nobody may be left to read it
+            sys.stderr.write(f"error: {' '.join(line.split())}\n")
     return code
 
 
@@ -37,7 +40,11 @@ def _explain(error: BaseException) -> tuple[str, int]:
         return f"{text}. See `cryolithe-stream --help`." if text else "", 2
     if isinstance(error, OSError) and error.errno in _USERS_DISK:
         place = f" {error.filename}" if error.filename else ""
-        return f"cannot read or write{place}: {error.strerror}", 2
+        fix = "Free space on the disk" if error.errno in _FULL else "Check its permissions and the disk"
+        fix = "Check the path" if error.errno in _USERS_PATH else fix
+        return f"cannot read or write{place}: {error.strerror}. {fix}.", 2
+    if isinstance(error, MemoryError):
+        return f"the memory of this machine is used up ({error}). Give a smaller --memory or fewer workers.", 1
     return f"{type(error).__name__}: {error}. `--debug` shows where; please report it.", 1
 
 

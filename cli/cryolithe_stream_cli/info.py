@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cryolithe_stream.errors import DamagedStoreError, FormatError, MissingFileError
 from cryolithe_stream_cli.show import show
+
+if TYPE_CHECKING:
+    from cryolithe_stream.store import LedgerRecord
 
 
 def info(
@@ -21,7 +24,7 @@ def info(
 
 def _describe(path: Path) -> dict[str, Any]:
     if not path.exists():
-        raise MissingFileError(f"{path} does not exist")
+        raise MissingFileError(f"{path} does not exist", fix="Check the path")
     if path.suffix == ".safetensors" or (path / "config.json").is_file():
         from cryolithe_stream.network import load_model
         from cryolithe_stream_cli.models import describe_model
@@ -35,15 +38,20 @@ def _describe(path: Path) -> dict[str, Any]:
 
 
 def _describe_folder(path: Path) -> dict[str, Any]:
-    from cryolithe_stream.store import ProjectionStore, open_tomogram
+    from cryolithe_stream.store import Ledger, ProjectionStore, open_tomogram, read_ledger
 
+    if Ledger.exists(path):
+        return _describe_workspace(path, read_ledger(path))
     try:
         tomogram = open_tomogram(path)
     except FormatError:
         try:
             store = ProjectionStore.open(path)
         except DamagedStoreError as error:
-            raise FormatError(f"{path} is no tomogram, projections or model that this program knows") from error
+            raise FormatError(
+                f"{path} is no tomogram, projections or model that this program knows",
+                fix="Name a stack, a folder that this program wrote, or a model",
+            ) from error
         return {
             "projections": str(path),
             "shape_tyx": list(store.shape_tyx),
@@ -61,4 +69,15 @@ def _describe_folder(path: Path) -> dict[str, Any]:
         "dtype": layout.dtype,
         "levels": tomogram.n_levels,
         "provenance": tomogram.attributes,
+    }
+
+
+def _describe_workspace(path: Path, record: LedgerRecord) -> dict[str, Any]:
+    """What is known of a run that has not ended."""
+    return {
+        "unfinished_run": str(path),
+        "prepared": "prepared" in record.done,
+        "blocks_done": sum(key.startswith("block/") for key in record.done),
+        "next": "the command that started it continues it",
+        "voxels": record.plan["voxels"],
     }

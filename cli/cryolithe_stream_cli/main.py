@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -64,10 +67,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def program() -> None:
     """The entry point: runs `main` and leaves with its exit code.
 
-    After a fault or an interruption it leaves at once: threads that are deep in a computation would hold it up.
+    A scheduler's SIGTERM and a closed terminal stop it as Ctrl-C does. After a fault or an interruption it leaves at
+    once: threads that are deep in a computation would hold it up.
     """
+    sys.stdout, sys.stderr = _writable(sys.stdout), _writable(sys.stderr)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP, and so it stays
+            signal.signal(number, _interrupt)
     code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # whoever read it has gone
+        code = code or 1
     if code:
         os._exit(code)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _writable(stream: TextIO | None) -> TextIO:
+    """The stream, never failing on a character that it lacks; one that was closed is nowhere."""
+    if stream is None:
+        return Path(os.devnull).open("w", encoding="utf-8")
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    return stream

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cryolithe_stream.errors import InputError
+from cryolithe_stream.errors import InputError, OutputError
 from cryolithe_stream_cli.show import show
 
 if TYPE_CHECKING:
@@ -52,9 +52,11 @@ def convert(
         raise InputError(f"a model is written as .safetensors, got {target}", fix="Give a name that ends so")
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists", fix="Give --overwrite to replace it")
+    if not target.parent.is_dir():
+        raise OutputError(f"{target.parent} is not an existing folder", fix="Create it, or name another file")
     from cryolithe_stream.network import load_model, save_model
 
-    save_model(load_model(source), target)
+    save_model(load_model(source), target, overwrite=overwrite)
     typer.echo(f"done: {target}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 from cryolithe_stream_cli.show import duration
@@ -41,9 +41,10 @@ class PlainProgress:
             self.message(f"{self._name}: {self._done}/{self._total} {self._unit}{self._rates(now - self._began)}")
 
     def message(self, text: str) -> None:
-        """Write `text` as one line."""
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        """Write `text` as one line; a reader that has gone does not stop the work."""
+        with suppress(OSError):
+            self._stream.write(text + "\n")
+            self._stream.flush()
 
     def _rates(self, elapsed: float) -> str:
         speed = f", {self._voxels / elapsed:,.0f} voxels/s" if self._voxels and elapsed > 0 else ""

@@ -12,7 +12,7 @@ _BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 
 def show(result: Mapping[str, Any], *, as_json: bool) -> None:
     """Print a result to standard output."""
-    text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) if as_json else as_text(result)
+    text = json.dumps(result, indent=2, allow_nan=False) if as_json else as_text(result)
     sys.stdout.write(text + "\n")
 
 
