@@ -143,7 +143,7 @@ def test_what_is_not_ours_is_never_deleted(series, model, tmp_path):
 def test_a_second_client_is_refused(series, model, tmp_path):
     out = tmp_path / "t.ome.zarr"
     first = subprocess.Popen(
-        command(series, model, out, "--cluster", "local:1"),
+        command(series, model, out, "--cluster", "threads"),
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -152,10 +152,12 @@ def test_a_second_client_is_refused(series, model, tmp_path):
         while marks(out) < 1:
             assert first.poll() is None
             time.sleep(0.01)
+        first.send_signal(signal.SIGSTOP)  # else it might be done before the second begins
         second = subprocess.run(
             command(series, model, out), env=environment(), capture_output=True, text=True, timeout=100
         )
     finally:
+        first.send_signal(signal.SIGCONT)
         assert first.wait(timeout=100) == 0
     assert second.returncode == 2
     assert second.stderr.splitlines()[-1].startswith("error:")
