@@ -120,13 +120,12 @@ class FeaturesEngine:
             self.network, torch.from_numpy(strips.tilts_deg).to(self.device), dtype=self.dtype, device=self.device
         )
         plane = _Plane(self, sets, detector, pool, means, head)
-        rows = []
-        for row_px in grid.row_px:
+        nz, _, nx = grid.shape
+        out = torch.empty(len(pool.mixing), self.n_channels, *grid.shape, device=self.device)
+        for y, row_px in enumerate(grid.row_px):
             lines = row_lines(values, float(row_px), strips.first_row, offsets)
-            rows.append(plane.values(lines))
-        stacked = torch.stack(rows, dim=2)  # (set, channel, y, z·x)
-        nz, ny, nx = grid.shape
-        return stacked.reshape(stacked.shape[0], stacked.shape[1], ny, nz, nx).transpose(2, 3)
+            out[:, :, :, y] = plane.values(lines).unflatten(-1, (nz, nx))
+        return out
 
     def _pooling(
         self, grid: SampleGrid, strips: Strips, detector: DetectorGrid, *, halves: bool, first_only: bool = False

@@ -139,16 +139,18 @@ def _local(size: ClusterSize, scratch: str) -> LocalCluster:
     threads = str(size.threads)
     environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
     environment |= _MALLOC | _WAITING
-    return LocalCluster(
-        n_workers=size.workers if size.processes else 1,
-        threads_per_worker=1 if size.processes else size.workers,
-        processes=size.processes,
-        dashboard_address="127.0.0.1:0",
-        memory_limit=None,
-        local_directory=scratch,
-        silence_logs=logging.CRITICAL,
-        **({"host": "127.0.0.1", "env": environment, "loop": _loop_without_sigint().loop} if size.processes else {}),
-    )
+    before_spawn = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in environment.items()}
+    with dask.config.set(before_spawn):  # malloc and OpenMP read theirs as a process starts
+        return LocalCluster(
+            n_workers=size.workers if size.processes else 1,
+            threads_per_worker=1 if size.processes else size.workers,
+            processes=size.processes,
+            dashboard_address="127.0.0.1:0",
+            memory_limit=None,
+            local_directory=scratch,
+            silence_logs=logging.CRITICAL,
+            **({"host": "127.0.0.1", "loop": _loop_without_sigint().loop} if size.processes else {}),
+        )
 
 
 def _client(target: str | Cluster) -> Client:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import resource
+import sys
 import time
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
+
+import torch
 
 from cryolithe_stream.engines import (
     BlockReconstructor,
@@ -50,13 +53,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class BlockTask:
-    """One block of one target: all that a worker is sent (paths and small numbers, never weights or voxels)."""
+    """One block of one target: all that a worker is sent (paths and small numbers, never weights or voxels).
+
+    `threads` is how many of a worker's threads one block computes with.
+    """
 
     recipe: Recipe
     frame: VolumeFrame
     target: Target
     block: Block
     key: str
+    threads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,7 @@ def reconstructor_for(recipe: Recipe, frame: VolumeFrame, model: Model | None) -
 def reconstruct_block(task: BlockTask) -> BlockReport:
     """Read a block's strips, reconstruct its voxels, write its whole shards."""
     started = time.monotonic()
+    torch.set_num_threads(task.threads)
     voxels = block_voxels(
         task.recipe, task.frame, task.target.projections, task.block.volume_box, len(task.target.volumes)
     )
@@ -113,8 +121,17 @@ def block_voxels(recipe: Recipe, frame: VolumeFrame, projections: Path, box: Box
 
 
 def peak_bytes() -> int:
-    """The largest resident size of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """The largest resident size of this process so far.
+
+    On Linux from /proc: the figure of getrusage also holds what the parent process took when it started this one.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024
 
 
 @lru_cache(maxsize=4)

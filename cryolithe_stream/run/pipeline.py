@@ -188,7 +188,7 @@ def _reconstruct(
             for block in plan:
                 key = f"block/{name}/{block.index}"
                 if key not in done:
-                    yield BlockTask(survey.recipe, survey.frame, target, block, key)
+                    yield BlockTask(survey.recipe, survey.frame, target, block, key, survey.cluster.threads)
 
     peak, seconds = 0, 0.0
     for report in workers.map(reconstruct_block, missing(), what="a block"):

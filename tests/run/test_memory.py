@@ -11,7 +11,7 @@ from cryolithe_stream.run import plan_run, reconstruct_series
 
 def figures(folder, shape_yx, **given) -> dict[str, int]:
     series = write_series(folder, n_tilts=21, shape_yx=shape_yx)
-    run = options(folder / "t.ome.zarr", **series, model="default", thickness=64, cluster="local:1", **given)
+    run = options(folder / "t.ome.zarr", **series, model="default", thickness=64, cluster="local:2", **given)
     return reconstruct_series(run).figures
 
 
