@@ -187,13 +187,16 @@ class Workers:
         A worker that dies costs an attempt of the tasks it held; after three a CryolitheError tells which `what`.
         Errors of the function itself are raised as they are.
         """
-        queue = deque((item, 1) for item in items)
+        fresh, again = ((item, 1) for item in items), deque[tuple[Item, int]]()
         running = as_completed(loop=self._client.loop)
         held: dict[object, tuple[Item, int]] = {}
 
         def fill() -> None:
-            while queue and len(held) < WINDOW_PER_SLOT * self.slots:
-                item, attempt = queue.popleft()
+            while len(held) < WINDOW_PER_SLOT * self.slots:
+                task = again.popleft() if again else next(fresh, None)
+                if task is None:
+                    return
+                item, attempt = task
                 future = self._client.submit(function, item, pure=False, retries=0)
                 held[future] = (item, attempt)
                 self._pending.add(future)
@@ -214,7 +217,7 @@ class Workers:
                         f"{what} failed {ATTEMPTS} times, the last time with {type(error).__name__}: {error}",
                         fix="Look for a full memory or disk, then run the same command to continue",
                     ) from error
-                queue.append((item, attempt + 1))
+                again.append((item, attempt + 1))
             else:
                 yield result
             fill()

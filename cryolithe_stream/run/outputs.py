@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
+import warnings
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
+from cryolithe_stream.errors import CryolitheWarning
 from cryolithe_stream.geometry import Float32s, Shape3
 from cryolithe_stream.plan import BlockPlan
 from cryolithe_stream.run.survey import Survey
@@ -79,7 +81,9 @@ def create_volumes(survey: Survey, work: Workspace, plan: BlockPlan, ledger: Led
 def pyramid_tasks(work: Workspace) -> Iterator[tuple[int, list[tuple[Any, Shape3]]]]:
     """For each level from 1 up, every shard of every volume."""
     tomograms = [
-        open_tomogram(v.unfinished) for v in work.volumes if v.unfinished.suffix != ".mrc" and v.unfinished.exists()
+        open_tomogram(v.unfinished.absolute())
+        for v in work.volumes
+        if v.unfinished.suffix != ".mrc" and v.unfinished.exists()
     ]
     if not tomograms:
         return
@@ -134,6 +138,14 @@ def _statistics(volume: Volume, work: Workspace, ledger: Ledger) -> Statistics:
 def _written(volume: Volume, work: Workspace, ledger: Ledger) -> dict[str, Any]:
     """What is known of one volume's voxels."""
     statistics = _statistics(volume, work, ledger)
+    clipped = sum(report.n_clipped for report in _reports(volume, work, ledger))
+    if clipped:
+        warnings.warn(
+            f"{clipped} of {statistics.count} voxels of {volume.final.name} were clipped to what the data type holds: "
+            "--dtype float32 keeps them",
+            CryolitheWarning,
+            stacklevel=2,
+        )
     return {
         "tilts": volume.name,
         "statistics": {
@@ -141,7 +153,7 @@ def _written(volume: Volume, work: Workspace, ledger: Ledger) -> dict[str, Any]:
             "maximum": statistics.maximum,
             "mean": statistics.mean,
             "deviation": statistics.deviation,
-            "clipped": sum(report.n_clipped for report in _reports(volume, work, ledger)),
+            "clipped": clipped,
         },
     }
 
