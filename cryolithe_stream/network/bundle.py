@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from cryolithe_stream.errors import ModelError, OutputError
@@ -122,7 +122,7 @@ def save_model(model: Model, path: str | os.PathLike[str], *, overwrite: bool = 
     try:
         with tempfile.TemporaryDirectory(prefix=f".{target.stem}.", dir=target.parent) as folder:
             draft = Path(folder) / target.name
-            save_file(tensors, draft, metadata={_KEY: header.model_dump_json()})
+            draft.write_bytes(save(tensors, metadata={_KEY: header.model_dump_json()}))
             draft.replace(target)
     except (OSError, SafetensorError) as error:
         raise OutputError(f"{target} cannot be written ({error})") from error

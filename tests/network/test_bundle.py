@@ -213,3 +213,9 @@ def test_shipped_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_number_of_parameters() -> None:
     assert compact().n_parameters == sum(np.prod(t.shape) for t in compact().network.state_dict().values())
+
+
+def test_a_saved_model_has_the_mode_of_any_new_file(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert save_model(compact(), tmp_path / "m.safetensors").stat().st_mode == plain.stat().st_mode
