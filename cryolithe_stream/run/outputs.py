@@ -29,12 +29,12 @@ from cryolithe_stream.store import (
     remove_output,
 )
 
-_INT16_HEADROOM = 4.0
+_INT16_HEADROOM = 8.0
 _LIBRARIES = ("cryolithe-stream", "torch", "numpy", "zarr", "dask", "ome-zarr", "mrcfile", "PyWavelets")
 
 
 def scaling_for(samples: Sequence[Float32s]) -> Scaling:
-    """How values become int16: value = stored·scale + 0, with four times the room that the samples take."""
+    """How values become int16: value = stored·scale + 0, with eight times the room that the samples take."""
     largest = max(float(np.abs(values).max()) for values in samples)
     return (_INT16_HEADROOM * largest / 32767 if largest > 0 else 1.0), 0.0
 
