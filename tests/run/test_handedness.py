@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astra_support import project_with_astra
 from run_support import options, write_stack
 from scipy import ndimage
 
 from cryolithe_stream.geometry import Box
 from cryolithe_stream.run import reconstruct_series
 from cryolithe_stream.store import open_tomogram
-
-astra = pytest.importorskip("astra", reason="ASTRA is the independent projector")
 
 TILTS_DEG = np.arange(-60.0, 60.1, 2.0)
 SIGMA = 1.5
@@ -37,25 +36,6 @@ def bead_volume(shape: tuple[int, int, int]) -> np.ndarray:
     return volume
 
 
-def project_with_astra(volume: np.ndarray, width: int) -> np.ndarray:
-    """Projections `(tilt, y, x)`, slice by slice along the tilt axis.
-
-    ASTRA's parallel geometry has x to the right and y up, u = x·cos θ + y·sin θ; image rows run down. With z as y,
-    the slice is handed over with its highest z in its first row.
-    """
-    nz, ny, nx = volume.shape
-    volume_geometry = astra.create_vol_geom(nz, nx)
-    geometry = astra.create_proj_geom("parallel", 1.0, width, np.deg2rad(TILTS_DEG))
-    projector = astra.create_projector("linear", geometry, volume_geometry)
-    out = np.empty((len(TILTS_DEG), ny, width), np.float32)
-    for j in range(ny):
-        identifier, sinogram = astra.create_sino(np.ascontiguousarray(volume[::-1, j]), projector)
-        out[:, j] = sinogram
-        astra.data2d.delete(identifier)
-    astra.projector.delete(projector)
-    return out
-
-
 def centroid(volume: np.ndarray, near_zyx: np.ndarray, radius: int = 4) -> np.ndarray:
     """Centre of mass of what is above half of the highest value around a place."""
     start = np.maximum(np.round(near_zyx).astype(int) - radius, 0)
@@ -71,7 +51,7 @@ def centroid(volume: np.ndarray, near_zyx: np.ndarray, radius: int = 4) -> np.nd
 def reconstruction(tmp_path_factory) -> np.ndarray:
     folder = tmp_path_factory.mktemp("beads")
     shape = (44, 40, 96)
-    stack = write_stack(folder / "beads.mrc", project_with_astra(bead_volume(shape), 96))
+    stack = write_stack(folder / "beads.mrc", project_with_astra(bead_volume(shape), 96, TILTS_DEG))
     np.savetxt(folder / "beads.tlt", TILTS_DEG, fmt="%.2f")
     out = folder / "beads.ome.zarr"
     reconstruct_series(options(out, stack=stack, angles=folder / "beads.tlt", thickness=44, method="fbp"))
