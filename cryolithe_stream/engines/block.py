@@ -88,6 +88,6 @@ class BlockReconstructor:
 
     def _counts(self, block_zyx: Shape3) -> Shape3:
         assert self.wavelet is not None
-        far = tuple(64 * self.wavelet.length + n for n in block_zyx)
-        box = Box(tuple(f - n for f, n in zip(far, block_zyx, strict=True)), far)  # type: ignore[arg-type]
+        inside = 64 * self.wavelet.length  # away from the volume's start, where coefficients are cut off
+        box = Box.whole(block_zyx).shifted((inside, inside, inside))
         return self.wavelet.coefficients_for_box(box).shape
