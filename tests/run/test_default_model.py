@@ -77,8 +77,8 @@ def test_it_beats_the_best_smoothed_fbp_by_2_db_on_unseen_phantoms(tmp_path):
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_it_beats_it_on_a_specimen_of_another_kind(seed, tmp_path):
+def test_it_does_so_on_a_specimen_of_another_kind(seed, tmp_path):
     truth = ellipsoids_and_vesicles(seed)
     clean = project_with_astra(truth, SHAPE[2], TILTS_DEG)
     recorded = add_white_noise(clean, -5.0, np.random.default_rng(seed))
-    assert gain_db(truth, recorded, tmp_path, slice(6, 42)) >= 1.0
+    assert gain_db(truth, recorded, tmp_path, slice(6, 42)) >= 2.0
