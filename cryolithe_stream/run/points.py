@@ -15,7 +15,7 @@ from cryolithe_stream.geometry import Float32s, Floats, StripLayout, VolumeFrame
 from cryolithe_stream.network import Model
 from cryolithe_stream.prepare import layout, prepare_projections
 from cryolithe_stream.read import TiltSeries
-from cryolithe_stream.store import ProjectionStore
+from cryolithe_stream.store import ProjectionStore, output_faults
 
 POINTS_AT_ONCE = 4096
 
@@ -49,9 +49,9 @@ def reconstruct_points(
     frame = VolumeFrame((depth, rows, width), (rows, width), shape.axis_offset_px, shape.shift_zx_px)
     engine = ExactEngine(model.network, patch_scale or model.patch_scale, torch.float32, resolve_device(device))
     with tempfile.TemporaryDirectory(prefix="cryolithe-") as folder:
-        store = prepare_projections(
-            series, Path(folder) / "projections.zarr", bin=bin, invert=invert, filter=model.filter
-        ).store
+        path = Path(folder) / "projections.zarr"
+        with output_faults(path):
+            store = prepare_projections(series, path, bin=bin, invert=invert, filter=model.filter).store
         values = np.empty((len(points), engine.n_channels), np.float32)
         order = np.argsort(points[:, 1])  # neighbours along y share rows of the projections
         for a in range(0, len(points), POINTS_AT_ONCE):
