@@ -26,6 +26,9 @@ from cryolithe_stream.network.sliceset import SliceSet
 _ALLOCATOR = 1.3
 """What the allocator takes for arrays that come and go, over their sum (measured: up to 1.22)."""
 
+_KERNELS = 12 << 20
+"""Scratch space that matrix kernels keep for a block's shapes (measured: up to 7 MiB, most in bfloat16)."""
+
 
 def tilt_sets(n_tilts: int, *, halves: bool) -> list[list[int]]:
     """Tilts whose mean each output volume takes: all of them, or odd and even views (counted from 1)."""
@@ -170,7 +173,7 @@ class FeaturesEngine:
         output = n_sets * plane * ny * c.output_size * 4 * 2
         values = n_tilts * n_rows * n_columns * 4 * (1 if self.device.type == "cpu" else 2)
         working = lines + table + max(hot, batch) + accumulated + operators + output
-        return values + folded + max(int(_ALLOCATOR * working), building_bytes(plane, n_tilts, item))
+        return _KERNELS + values + folded + max(int(_ALLOCATOR * working), building_bytes(plane, n_tilts, item))
 
     def cost(self, grid_zyx: Shape3, layout: StripLayout) -> float:
         """Multiply-adds of a block: set evaluations on the detector grid, and work per voxel (see the design)."""

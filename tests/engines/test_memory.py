@@ -41,7 +41,7 @@ def test_a_block_stays_below_its_projection(name):
     found = peak(name, CASES[name])
     print(name, {k: v // 2**20 for k, v in found.items()})
     assert found["measured"] <= found["projected"]
-    assert found["projected"] <= 1.6 * found["measured"] + (16 << 20)
+    assert found["projected"] <= 1.6 * found["measured"] + (32 << 20)  # 12 MiB are for kernels
 
 
 def test_halves_stay_below_their_projection():
