@@ -9,11 +9,13 @@ from cryolithe_stream.read.solution import VolumeHint
 from cryolithe_stream.read.stack import Stack
 from cryolithe_stream.read.text import PathLike, format_views, parse_views
 from cryolithe_stream.read.tiltseries import read_tilt_series
+from cryolithe_stream.read.volume import MrcMap, open_mrc_map
 from cryolithe_stream.read.xf import read_xf
 
 __all__ = [
     "Alignment",
     "Mdoc",
+    "MrcMap",
     "PathLike",
     "Stack",
     "TiltSeries",
@@ -21,6 +23,7 @@ __all__ = [
     "describe_stack",
     "format_views",
     "looks_like_stack",
+    "open_mrc_map",
     "parse_views",
     "read_angles",
     "read_mdoc",

@@ -13,6 +13,7 @@ from cryolithe_stream.store.ownership import is_ours, remove_output, require_rep
 from cryolithe_stream.store.projections import ROWS_PER_CHUNK, ProjectionStore, strips_bytes
 from cryolithe_stream.store.tomogram import Tomogram, create_tomogram, open_tomogram
 from cryolithe_stream.store.values import DtypeName, Scaling, Statistics, Written
+from cryolithe_stream.store.volume import OmeZarrVolume, open_ome_zarr
 
 __all__ = [
     "ROWS_PER_CHUNK",
@@ -21,6 +22,7 @@ __all__ = [
     "LedgerRecord",
     "MrcVolume",
     "OmeVersion",
+    "OmeZarrVolume",
     "ProjectionStore",
     "Scaling",
     "Statistics",
@@ -38,6 +40,7 @@ __all__ = [
     "level_shapes",
     "mrc_fingerprint",
     "mrc_labels",
+    "open_ome_zarr",
     "open_tomogram",
     "output_faults",
     "read_ledger",

@@ -1,0 +1,86 @@
+"""Whether two volumes are transformed whole or in tiles, from the memory that is allowed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import product
+
+import psutil
+from scipy.fft import next_fast_len
+
+from cryolithe_stream.errors import MemoryBudgetError
+from cryolithe_stream.evaluate.volumes import Volume
+from cryolithe_stream.evaluate.window import Window
+from cryolithe_stream.geometry import Box, Shape3
+
+SMALLEST_TILE = 32
+LARGEST_DEFAULT_BYTES = 8 << 30
+_CHUNKS_IN_FLIGHT = 10  # what Zarr decodes at once
+_OVERHEAD_BYTES = 2 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Boxes of one shape that cover a volume, their tapers overlapping, and the bytes that comparing in one takes."""
+
+    tile_zyx: Shape3
+    boxes: tuple[Box, ...]
+    projected_bytes: int
+
+
+def default_memory_bytes() -> int:
+    """Half of the memory that is free, at most 8 GiB."""
+    return min(LARGEST_DEFAULT_BYTES, int(psutil.virtual_memory().available) // 2)
+
+
+def plan_tiles(a: Volume, b: Volume, window: Window, *, memory_bytes: int | None = None) -> Tiles:
+    """The whole volume as one tile when its comparison fits `memory_bytes`, else the largest tiles that fit.
+
+    Raises MemoryBudgetError when not even tiles of 32 voxels do.
+    """
+    shape = a.shape_zyx
+    memory = default_memory_bytes() if memory_bytes is None else memory_bytes
+    side = max(shape)
+    needed = projected_bytes(shape, a, b, window)
+    tile = shape
+    while needed > memory:
+        if side <= SMALLEST_TILE:
+            raise MemoryBudgetError(
+                f"tiles of {SMALLEST_TILE} voxels take {needed / 2**20:.0f} MiB, {memory / 2**20:.0f} are allowed",
+                fix=f"Give --memory {math.ceil(needed / 2**20)}MiB or more",
+            )
+        side = max(SMALLEST_TILE, _fast_below(side))
+        z, y, x = (min(n, side) for n in shape)
+        tile = (z, y, x)
+        needed = projected_bytes(tile, a, b, window)
+    starts = product(*(_starts(n, t, window.taper) for n, t in zip(shape, tile, strict=True)))
+    return Tiles(tile, tuple(Box.whole(tile).shifted((z, y, x)) for z, y, x in starts), needed)
+
+
+def projected_bytes(tile_zyx: Shape3, a: Volume, b: Volume, window: Window) -> int:
+    """Upper bound of the bytes held at once: one spectrum, a tile, and its spectrum or the planes that are read."""
+    nz, ny, nx = tile_zyx
+    voxels, spectrum = 4 * nz * ny * nx, 8 * nz * ny * (nx // 2 + 1)
+    readers = [a, b] if window.mask is None else [a, b, window.mask]
+    depth = min(nz, max(v.chunk_zyx[0] for v in (a, b)))
+    slabs = 4 * 4 * depth * ny * nx
+    chunks = max(_CHUNKS_IN_FLIGHT * 8 * math.prod(min(c, n) for c, n in zip(v.chunk_zyx, v.shape_zyx, strict=True))
+                 for v in readers)  # fmt: skip
+    planes = 16 * 8 * ny * (nx // 2 + 1)
+    return spectrum + voxels + max(spectrum + planes, slabs + chunks) + _OVERHEAD_BYTES
+
+
+def _fast_below(n: int) -> int:
+    """The longest side below `n` that is quick to transform."""
+    side = n - 1
+    while next_fast_len(side, real=True) != side:
+        side -= 1
+    return side
+
+
+def _starts(n: int, tile: int, taper: float) -> list[int]:
+    """Where tiles begin along an axis: evenly spread, each taper covered by a neighbour."""
+    step = max(1, tile - round(taper * tile))
+    count = 1 + math.ceil((n - tile) / step)
+    return [round(i * (n - tile) / max(1, count - 1)) for i in range(count)]
