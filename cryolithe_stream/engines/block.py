@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cryolithe_stream.engines.context import ContextHead
 from cryolithe_stream.engines.strips import Strips
 from cryolithe_stream.geometry import (
     Box,
@@ -46,18 +48,20 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockReconstructor:
-    """Voxels of any box of a volume, independent of how the volume is cut."""
+    """Voxels of any box of a volume, independent of how the volume is cut.
+
+    An engine evaluates points; a context network, where the model has one, turns the features of these and the points
+    around them into values; the inverse wavelet, where the model works in coefficients, turns those into voxels.
+    """
 
     frame: VolumeFrame
     engine: Engine
     wavelet: Wavelet | None = None
+    context: ContextHead | None = None
 
     def grid(self, box: Box) -> SampleGrid:
-        """The points that are evaluated for a box: its voxels, or the coefficients that they depend on."""
-        if self.wavelet is None:
-            return self.frame.voxels().cut(box)
-        counts = self.wavelet.coefficient_shape(self.frame.volume_zyx)
-        return self.frame.coefficients(counts, self.wavelet.place).cut(self.wavelet.coefficients_for_box(box))
+        """The points that are evaluated for a box."""
+        return self._whole().beyond(self._around(self._points(box)))
 
     def layout(self, box: Box, tilts_deg: Floats) -> StripLayout:
         """The strips that a box needs."""
@@ -65,29 +69,52 @@ class BlockReconstructor:
 
     def voxels(self, box: Box, strips: Strips, *, halves: bool = False) -> Float32s:
         """Voxels `(set, z, y, x)` of a box; sets are [all] or [all, odd, even] tilts."""
-        values = self.engine.reconstruct(self.grid(box), strips, halves=halves).cpu()
+        points = self._points(box)
+        values = self.engine.reconstruct(self.grid(box), strips, halves=halves)
+        if self.context is not None:
+            values = self.context.values(values, self._around(points), points)
+        values = values.cpu()
         if self.wavelet is None:
             return np.ascontiguousarray(values[:, 0].numpy())
-        coefficients = self.wavelet.coefficients_for_box(box)
         with torch.inference_mode():
-            return np.stack([self.wavelet.inverse(v, coefficients, box).numpy() for v in values])
+            return np.stack([self.wavelet.inverse(v, points, box).numpy() for v in values])
 
     def peak_bytes(self, block_zyx: Shape3, layout: StripLayout, *, halves: bool = False) -> int:
         """Upper bound of the bytes held at once for a block of voxels."""
-        if self.wavelet is None:
-            return self.engine.peak_bytes(block_zyx, layout, halves=halves)
-        counts = self._counts(block_zyx)
-        n_sets, n_coefficients = 3 if halves else 1, counts[0] * counts[1] * counts[2]
-        voxels = block_zyx[0] * block_zyx[1] * block_zyx[2]
-        inverse = 4 * (n_sets * self.wavelet.n_channels * n_coefficients + 3 * (n_sets + 2) * voxels)
-        return max(self.engine.peak_bytes(counts, layout, halves=halves), inverse)
+        points, n_sets = self._most_points(block_zyx), 3 if halves else 1
+        steps = [self.engine.peak_bytes(self._most_around(points), layout, halves=halves)]
+        if self.context is not None:
+            steps.append(self.context.peak_bytes(self._most_around(points), halves=halves))
+        if self.wavelet is not None:
+            coefficients = n_sets * self.wavelet.n_channels * prod(points)
+            steps.append(4 * (coefficients + 3 * (n_sets + 2) * prod(block_zyx)))
+        return max(steps)
 
     def cost(self, block_zyx: Shape3, layout: StripLayout) -> float:
         """Multiply-adds of a block of voxels."""
-        return self.engine.cost(block_zyx if self.wavelet is None else self._counts(block_zyx), layout)
+        around = self._most_around(self._most_points(block_zyx))
+        return self.engine.cost(around, layout) + (0.0 if self.context is None else self.context.cost(around))
 
-    def _counts(self, block_zyx: Shape3) -> Shape3:
-        assert self.wavelet is not None
+    def _whole(self) -> SampleGrid:
+        """All points of the volume: its voxels or its coefficients."""
+        if self.wavelet is None:
+            return self.frame.voxels()
+        counts = self.wavelet.coefficient_shape(self.frame.volume_zyx)
+        return self.frame.coefficients(counts, self.wavelet.place)
+
+    def _points(self, box: Box) -> Box:
+        """The points whose values a box of voxels depends on."""
+        return box if self.wavelet is None else self.wavelet.coefficients_for_box(box)
+
+    def _around(self, points: Box) -> Box:
+        """The points that are evaluated for values at `points`."""
+        return points if self.context is None else self.context.network.input_box(points)
+
+    def _most_points(self, block_zyx: Shape3) -> Shape3:
+        if self.wavelet is None:
+            return block_zyx
         inside = 64 * self.wavelet.length  # away from the volume's start, where coefficients are cut off
-        box = Box.whole(block_zyx).shifted((inside, inside, inside))
-        return self.wavelet.coefficients_for_box(box).shape
+        return self.wavelet.coefficients_for_box(Box.whole(block_zyx).shifted((inside, inside, inside))).shape
+
+    def _most_around(self, points_zyx: Shape3) -> Shape3:
+        return points_zyx if self.context is None else self.context.network.input_shape(points_zyx)

@@ -48,6 +48,12 @@ class SampleGrid:
         z, y, x = box.slices
         return SampleGrid(self.z_px[z], self.row_px[y], self.x_px[x], self.axis_px)
 
+    def beyond(self, box: Box) -> SampleGrid:
+        """The points of `box`, which may leave the grid: there it goes on evenly (by 1 if it has one point)."""
+        axes = (self.z_px, self.row_px, self.x_px)
+        z, y, x = (_continued(axis, a, b) for axis, a, b in zip(axes, box.start, box.stop, strict=True))
+        return SampleGrid(z, y, x, self.axis_px)
+
     def columns(self, tilts_deg: Floats) -> Floats:
         """Detector column of every (z, x) in each projection: `(tilt, nz, nx)`."""
         theta = np.deg2rad(tilts_deg)[:, None, None]
@@ -106,3 +112,12 @@ class VolumeFrame:
         z, y, x = (np.linspace(-1.0, 1.0, m) * m / most for m in counts_zyx)
         half_x, half_y = (width - 1) / 2 * longest / width, (rows - 1) / 2 * longest / rows
         return SampleGrid(z * half_x, y * half_y + (rows - 1) / 2, x * half_x, self.axis_px)
+
+
+def _continued(axis: Floats, start: int, stop: int) -> Floats:
+    """Entries start … stop − 1 of an axis that goes on evenly beyond both ends."""
+    n = len(axis)
+    step = (axis[-1] - axis[0]) / (n - 1) if n > 1 else 1.0
+    index = np.arange(start, stop)
+    inside = np.clip(index, 0, n - 1)
+    return np.asarray(axis[inside] + (index - inside) * step)

@@ -19,6 +19,7 @@ from torch import Tensor
 from cryolithe_stream.errors import ModelError, OutputError
 from cryolithe_stream.network.checkpoint import load_checkpoint, load_weights
 from cryolithe_stream.network.config import SliceSetConfig
+from cryolithe_stream.network.context import Context, ContextConfig
 from cryolithe_stream.network.filter_records import FilterRecord, filter_from_record, filter_record
 from cryolithe_stream.network.model import Contrast, Model
 
@@ -34,6 +35,7 @@ class _Header(BaseModel):
     format_version: Literal[1] = FORMAT_VERSION
     name: str
     network: dict[str, Any]
+    context: dict[str, Any] | None = None
     filter: FilterRecord
     wavelet: str | None
     wavelet_levels: int
@@ -85,6 +87,7 @@ def read_bundle(path: Path) -> Model:
     model = Model(
         name=header.name,
         network=load_weights(SliceSetConfig.from_json(header.network), _under("network.", tensors)),
+        context=_context(header.context, _under("context.", tensors)),
         filter=filter_from_record(header.filter, _under("filter.", tensors)),
         **header.model_dump(include={"wavelet", "wavelet_levels", "patch_scale", "oversample", "card"}),
         pixel_range_angstrom=header.pixel_range_angstrom,
@@ -108,6 +111,7 @@ def save_model(model: Model, path: str | os.PathLike[str], *, overwrite: bool = 
     header = _Header(
         name=model.name,
         network=model.network.config.to_json(),
+        context=None if model.context is None else model.context.config.to_json(),
         filter=filter_record(model.filter),
         wavelet=model.wavelet,
         wavelet_levels=model.wavelet_levels,
@@ -158,6 +162,17 @@ def _parse(path: Path, metadata: Mapping[str, str]) -> _Header:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ModelError(f"{path} has a damaged header ({faults})") from error
+
+
+def _context(config: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]) -> Context | None:
+    if config is None:
+        return None
+    context = Context(ContextConfig.from_json(config))
+    try:
+        context.load_state_dict(dict(tensors))
+    except RuntimeError as error:
+        raise ModelError(f"the context network's weights do not fit its configuration ({error})") from error
+    return context
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

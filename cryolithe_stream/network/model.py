@@ -8,25 +8,28 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from cryolithe_stream.errors import ModelError
+from cryolithe_stream.network.context import Context
 from cryolithe_stream.network.filter_records import filter_record, filter_tensors
 from cryolithe_stream.network.filters import ProjectionFilter
 from cryolithe_stream.network.sliceset import SliceSet
 from cryolithe_stream.network.wavelet import Wavelet
 
 Contrast = Literal["dark", "bright"]
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Model:
     """A network for evaluation (float32, on the CPU) with its filter, patch scale and range of use.
 
-    The network given is copied. `wavelet` names the transform whose coefficients the network gives, None when it gives
-    voxels. `oversample` is the grid K that it was trained with, None for a model trained on exact samples.
+    The networks given are copied. `context`, where there is one, turns the features of neighbouring points, which are
+    then what `network` gives, into values. `wavelet` names the transform whose coefficients the values are, None when
+    they are voxels. `oversample` is the grid K that it was trained with, None for a model trained on exact samples.
     `pixel_range_angstrom` and `contrast` say which data it was trained for; `card` is for people.
     `fingerprint` (SHA-256) covers all that changes voxels, and neither name, range, contrast nor card.
 
@@ -36,6 +39,7 @@ class Model:
     name: str
     network: SliceSet
     filter: ProjectionFilter
+    context: Context | None = None
     wavelet: str | None = None
     wavelet_levels: int = 1
     patch_scale: float = 1.0
@@ -47,6 +51,13 @@ class Model:
 
     def __post_init__(self) -> None:
         channels, outputs = (self.transform.n_channels if self.transform else 1), self.network.config.output_size
+        if self.context is not None:
+            if self.context.config.widths[0] != outputs:
+                raise ModelError(
+                    f"the network of {self.name} gives {outputs} features, its context network reads "
+                    f"{self.context.config.widths[0]}"
+                )
+            outputs = self.context.config.outputs
         if outputs != channels:
             what = f"{self.wavelet_levels} levels of {self.wavelet}" if self.wavelet else "no wavelet"
             raise ModelError(f"the network of {self.name} has {outputs} outputs, {what} needs {channels}")
@@ -57,8 +68,8 @@ class Model:
         lo, hi = self.pixel_range_angstrom or (1.0, 1.0)
         if not 0 < lo <= hi < math.inf:
             raise ModelError(f"the pixel sizes of {self.name} range from {lo} to {hi} Å, not from small to large")
-        network = copy.deepcopy(self.network).cpu().float().eval().requires_grad_(False)
-        object.__setattr__(self, "network", network)
+        object.__setattr__(self, "network", _ready(self.network))
+        object.__setattr__(self, "context", None if self.context is None else _ready(self.context))
         object.__setattr__(self, "fingerprint", _fingerprint(self))
 
     @property
@@ -68,13 +79,20 @@ class Model:
 
     @property
     def n_parameters(self) -> int:
-        """Weights of the network."""
-        return sum(p.numel() for p in self.network.parameters())
+        """Weights of the networks."""
+        parts = [self.network] if self.context is None else [self.network, self.context]
+        return sum(p.numel() for part in parts for p in part.parameters())
 
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors, named `network.…` and `filter.…`."""
+        """All tensors, named `network.…`, `context.…` and `filter.…`."""
         weights = {f"network.{name}": t for name, t in self.network.state_dict().items()}
+        if self.context is not None:
+            weights |= {f"context.{name}": t for name, t in self.context.state_dict().items()}
         return weights | {f"filter.{name}": t for name, t in filter_tensors(self.filter).items()}
+
+
+def _ready(network: NetworkT) -> NetworkT:
+    return copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
 
 
 def _fingerprint(model: Model) -> str:
@@ -86,6 +104,8 @@ def _fingerprint(model: Model) -> str:
         "patch_scale": model.patch_scale,
         "oversample": model.oversample,
     }
+    if model.context is not None:
+        what["context"] = model.context.config.to_json()
     digest = hashlib.sha256(json.dumps(what, sort_keys=True, separators=(",", ":")).encode())
     for name, tensor in sorted(model.tensors().items()):
         array = tensor.detach().cpu().contiguous().numpy()

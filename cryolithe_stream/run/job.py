@@ -14,6 +14,7 @@ import torch
 
 from cryolithe_stream.engines import (
     BlockReconstructor,
+    ContextHead,
     Engine,
     ExactEngine,
     FbpEngine,
@@ -90,7 +91,8 @@ def reconstructor_for(recipe: Recipe, frame: VolumeFrame, model: Model | None) -
         points = 8192 if device.type == "cpu" else 262_144
         engine = FeaturesEngine(model.network, recipe.oversample, recipe.patch_scale, dtype, device, points)
     wavelet = Wavelet(model.wavelet, model.wavelet_levels) if model.wavelet else None
-    return BlockReconstructor(frame, engine, wavelet)
+    context = ContextHead(model.context, dtype, device) if model.context else None
+    return BlockReconstructor(frame, engine, wavelet, context)
 
 
 def reconstruct_block(task: BlockTask) -> BlockReport:

@@ -1,0 +1,54 @@
+"""The context network over the features of a box and of what lies around it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor
+
+from cryolithe_stream.geometry import Box, Shape3
+from cryolithe_stream.network.context import Context
+
+_ACTIVATIONS = 5.0
+"""Arrays of the finest scale's size that the network holds at once, the coarser scales' shares included."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ContextHead:
+    """Values of a box from the features of a larger one, `network.input_box(box)`.
+
+    Features beyond the volume are as good as those inside, so nothing is padded, and results do not depend on how a
+    volume is cut.
+    """
+
+    network: Context
+    dtype: torch.dtype
+    device: torch.device
+
+    def values(self, features: Tensor, around: Box, box: Box) -> Tensor:
+        """Values `(set, output, z, y, x)` of `box`, float32, from features `(set, C, z, y, x)` of the box `around`."""
+        z, y, x = box.shifted((-around.start[0], -around.start[1], -around.start[2])).slices
+        out = torch.empty(len(features), self.network.config.outputs, *box.shape)
+        with torch.inference_mode():
+            network = copy.deepcopy(self.network).to(self.device, self.dtype)
+            for i, part in enumerate(features):
+                found = network(part[None].to(self.device, self.dtype, memory_format=torch.channels_last_3d))
+                out[i] = found[0, :, z, y, x].float().cpu()
+        return out
+
+    def peak_bytes(self, around_zyx: Shape3, *, halves: bool = False) -> int:
+        """Upper bound of the bytes that `values` holds at once, the features of a shape and its output included."""
+        c, n_sets = self.network.config, 3 if halves else 1
+        held = 4 * n_sets * (c.widths[0] + c.outputs) + _ACTIVATIONS * c.widths[0] * self.dtype.itemsize
+        return int(prod(around_zyx) * held)
+
+    def cost(self, around_zyx: Shape3) -> float:
+        """Multiply-adds for features of a shape."""
+        return prod(around_zyx) * self.network.multiply_adds() / _CONVOLUTION_GAIN
+
+
+_CONVOLUTION_GAIN = 8.0
+"""How many multiply-adds of a convolution take the time of one of the engines' (measured, both number formats)."""
