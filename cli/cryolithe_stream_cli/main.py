@@ -12,11 +12,14 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from cryolithe_stream_cli.evaluate import evaluate
 from cryolithe_stream_cli.export import export
 from cryolithe_stream_cli.faults import INTERRUPTED, report, warnings_as_lines
+from cryolithe_stream_cli.fsc import fsc
 from cryolithe_stream_cli.info import info
 from cryolithe_stream_cli.models import models
 from cryolithe_stream_cli.run import plan, run
+from cryolithe_stream_cli.train import train
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, context_settings=_HELP)
@@ -24,6 +27,9 @@ app.command()(run)
 app.command()(plan)
 app.command()(info)
 app.command()(export)
+app.command()(train)
+app.command()(evaluate)
+app.command()(fsc)
 app.add_typer(models, name="models")
 
 

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from cryolithe_stream.errors import InputError
-from cryolithe_stream.evaluate.volumes import VolumeLike, as_volume, common_voxel, pieces, read_finite
+from cryolithe_stream.evaluate.volumes import (
+    VolumeLike,
+    as_volume,
+    common_voxel,
+    pieces,
+    read_finite,
+    require_same_shape,
+)
 from cryolithe_stream.evaluate.window import mask_values
 from cryolithe_stream.geometry import Box, Float32s
 
@@ -91,7 +98,7 @@ def agreement(estimate: VolumeLike, truth: VolumeLike, *, mask: VolumeLike | Non
     common_voxel(a, b)
     weights = None if mask is None else as_volume(mask, "the mask")
     if weights is not None:
-        common_voxel(b, weights)
+        require_same_shape(b, weights)
     total = _Moments()
     for piece in pieces(Box.whole(b.shape_zyx), b.chunk_zyx):
         planes_a, planes_b = read_finite(a, piece), read_finite(b, piece)

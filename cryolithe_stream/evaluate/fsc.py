@@ -13,7 +13,7 @@ from scipy.fft import rfftn
 from cryolithe_stream.errors import InputError
 from cryolithe_stream.evaluate.shells import VISIBLE, WEDGE, ShellGrid, ShellSums, Spectrum, checked_tilt_range
 from cryolithe_stream.evaluate.tiles import Tiles, plan_tiles
-from cryolithe_stream.evaluate.volumes import Volume, VolumeLike, as_volume, common_voxel
+from cryolithe_stream.evaluate.volumes import Volume, VolumeLike, as_volume, common_voxel, require_same_shape
 from cryolithe_stream.evaluate.window import DEFAULT_TAPER, Window, windowed
 from cryolithe_stream.geometry import Box, Floats, Shape3
 
@@ -74,6 +74,21 @@ class Fsc:
         """Correlation `(shell,)` in a region; NaN for shells in which it has no power. KeyError without the region."""
         return self.sums[region].fsc
 
+    @property
+    def wedge_power(self) -> tuple[float, float] | None:
+        """Mean power of a Fourier voxel in the wedge over that in the visible region, of either volume.
+
+        Of a plain back-projection it is small: there the wedge holds what leaked in from the visible region, which two
+        halves share, so that their correlation in the wedge is high and says nothing. None without a tilt range.
+        """
+        if self.tilt_range_deg is None:
+            return None
+        wedge, visible = self.sums["wedge"], self.sums["visible"]
+        voxels = max(1, int(wedge.n_voxels.sum())) / max(1, int(visible.n_voxels.sum()))
+        powers = ((wedge.power_a, visible.power_a), (wedge.power_b, visible.power_b))
+        a, b = (float(inside.sum() / max(outside.sum(), 1e-300) / voxels) for inside, outside in powers)
+        return a, b
+
     def crossing(self, threshold: float, region: RegionName = "all") -> Crossing:
         """Where the curve of a region first falls below a threshold. Shells without power are passed over."""
         values = self.curve(region)
@@ -108,6 +123,7 @@ class Fsc:
             "shape_zyx": list(self.shape_zyx),
             "tilt_range_deg": None if self.tilt_range_deg is None else list(self.tilt_range_deg),
             "taper": self.taper,
+            "wedge_power": None if self.wedge_power is None else list(self.wedge_power),
             "tiles": {"count": self.n_tiles, "shape_zyx": list(self.tile_zyx)},
             "resolution": {
                 region: {
@@ -155,7 +171,7 @@ def fourier_shell_correlation(
     voxel = common_voxel(first, second)
     window = Window(taper, None if mask is None else as_volume(mask, "the mask"))
     if window.mask is not None:
-        common_voxel(first, window.mask)
+        require_same_shape(first, window.mask)
     tilts = None if tilt_range_deg is None else checked_tilt_range(tilt_range_deg)
     size = voxel_angstrom or voxel or 1.0
     if not (math.isfinite(size) and size > 0):

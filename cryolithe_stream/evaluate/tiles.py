@@ -17,7 +17,7 @@ from cryolithe_stream.geometry import Box, Shape3
 SMALLEST_TILE = 32
 LARGEST_DEFAULT_BYTES = 8 << 30
 _CHUNKS_IN_FLIGHT = 10  # what Zarr decodes at once
-_OVERHEAD_BYTES = 2 << 20
+_OVERHEAD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,12 +126,7 @@ def common_voxel(a: Volume, b: Volume) -> float | None:
 
     Raises InputError when their shapes differ, or their voxel sizes by more than 1 %.
     """
-    if a.shape_zyx != b.shape_zyx:
-        first, second = (" x ".join(map(str, v.shape_zyx)) for v in (a, b))
-        raise InputError(
-            f"{a.name} has {first} voxels (z, y, x), {b.name} has {second}",
-            fix="Compare volumes of one grid: another --level, the same --thickness, --bin and --roi, or resample one",
-        )
+    require_same_shape(a, b)
     sizes = [v.voxel_angstrom for v in (a, b) if v.voxel_angstrom is not None]
     if len(sizes) == 2 and abs(sizes[0] - sizes[1]) > 0.01 * max(sizes):
         raise InputError(
@@ -139,6 +134,16 @@ def common_voxel(a: Volume, b: Volume) -> float | None:
             fix="Compare volumes of one grid, or give --voxel-size if a header is wrong",
         )
     return sizes[0] if sizes else None
+
+
+def require_same_shape(a: Volume, b: Volume) -> None:
+    """Raise InputError when two volumes differ in shape."""
+    if a.shape_zyx != b.shape_zyx:
+        first, second = (" x ".join(map(str, v.shape_zyx)) for v in (a, b))
+        raise InputError(
+            f"{a.name} has {first} voxels (z, y, x), {b.name} has {second}",
+            fix="Compare volumes of one grid: another --level, the same --thickness, --bin and --roi, or resample one",
+        )
 
 
 def pieces(box: Box, chunk_zyx: Shape3, *, most_voxels: int = _PIECE_VOXELS) -> Iterator[Box]:
