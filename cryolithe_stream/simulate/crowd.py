@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cryolithe_stream.geometry import Float32s, Floats, Shape3
+from cryolithe_stream.geometry import Float32s, Floats, Ints, Shape3
 from cryolithe_stream.simulate.blobs import Blobs, random_rotation
+from cryolithe_stream.simulate.ice import Ice
 from cryolithe_stream.simulate.membranes import Surface
 
 Rng = np.random.Generator
@@ -34,14 +36,28 @@ class Crowd:
         middle = (nz - 1) / 2 + rng.uniform(-0.05, 0.05) * (y - ny / 2) + rng.uniform(0, 0.06) * nz * np.sin(bow)
         half_here = half * (1 + rng.uniform(0, 0.3) * np.sin(bow + rng.uniform(0, 6.3)))
         inside = np.abs(z - middle) < half_here
-        strength = rng.uniform(0, 2.5)
-        field = np.zeros_like(z)
-        for _ in range(4):
-            k = rng.integers(-3, 4)
-            wave = 2 * np.pi * k * x / nx + rng.normal(0, 0.04) * y + rng.normal(0, 0.04) * z
-            field += np.sin(wave + rng.uniform(0, 6.3)) / 2
-        odds = np.exp(strength * field) * inside
+        odds = _gradients(rng, (z, y, x), nx) * inside
         return cls(shape_zyx, odds / odds.max(), periodic_x)
+
+    @classmethod
+    def within(cls, rng: Rng, ice: Ice, shape_zyx: Shape3, *, periodic_x: bool) -> Crowd:
+        """Density gradients in a slab of ice of known thickness and tilt."""
+        z, y, x = np.meshgrid(*(np.arange(-(-n // _CELL)) * _CELL + 1.5 for n in shape_zyx), indexing="ij")
+        odds = _gradients(rng, (z, y, x), shape_zyx[2]) * (ice.share(shape_zyx, z, y, x) > 0.5)
+        return cls(shape_zyx, odds / max(float(odds.max()), 1e-12), periodic_x)
+
+    def without(self, taken: Float32s) -> None:
+        """Leaves out the cells of which `taken` `(z, y, x)`, one value per voxel, exceeds a half at the first voxel."""
+        self.odds = self.odds * (taken[::_CELL, ::_CELL, ::_CELL] < 0.5)
+
+    @property
+    def n_voxels(self) -> float:
+        """Voxels of the ice."""
+        return float((self.odds > 0).sum()) * _CELL**3
+
+    def in_ice(self, z: Ints, y: Ints, x: Ints) -> NDArray[np.bool_]:
+        """Whether voxels can be taken at all."""
+        return np.asarray(self.odds[z // _CELL, y // _CELL, x // _CELL] > 0)
 
     def fill_inside(self, surface: Surface, rng: Rng) -> None:
         """Makes the inside of a closed surface denser than the outside by a random factor."""
@@ -51,12 +67,16 @@ class Crowd:
         if thinned.max() > 0:
             self.odds = thinned / thinned.max()
 
-    def spot(self, rng: Rng) -> Floats:
-        """A random spot (z, y, x) in voxels; anywhere when a thousand draws meet no likely place."""
+    def spot(self, rng: Rng, *, even: bool = False) -> Floats:
+        """A random spot (z, y, x) in voxels; anywhere when a thousand draws meet no likely place.
+
+        With `even` every spot of the ice is as likely as another.
+        """
         shape = np.array(self.shape_zyx)
         for _ in range(1000):
             point: Floats = rng.uniform(0, 1, 3) * shape
-            if rng.random() < self.odds[tuple((point // _CELL).astype(int))]:
+            odds = self.odds[tuple((point // _CELL).astype(int))]
+            if rng.random() < (odds > 0 if even else odds):
                 return point
         return np.asarray(rng.uniform(0, 1, 3) * shape)
 
@@ -103,3 +123,15 @@ class Crowd:
             room -= 4.19 * radius**3
             placed.append(template.placed(random_rotation(rng), point, 1 / voxel_angstrom))
         return placed
+
+
+def _gradients(rng: Rng, points_zyx: tuple[Floats, Floats, Floats], nx: int) -> Floats:
+    """How likely each point is: smooth waves, periodic along x, of random strength."""
+    z, y, x = points_zyx
+    strength = rng.uniform(0, 2.5)
+    field = np.zeros_like(z)
+    for _ in range(4):
+        k = rng.integers(-3, 4)
+        wave = 2 * np.pi * k * x / nx + rng.normal(0, 0.04) * y + rng.normal(0, 0.04) * z
+        field += np.sin(wave + rng.uniform(0, 6.3)) / 2
+    return np.asarray(np.exp(strength * field))

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cryolithe_stream.geometry import Float32s, Floats, Shape3
+from cryolithe_stream.geometry import Float32s, Floats, Ints, Shape3
 
 Rng = np.random.Generator
 
 _LEAFLET_ANGSTROM = 19.0
 _LEAFLET_SIGMA_ANGSTROM = 7.0
+_SLAB = 16  # sections whose distances are held at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,12 +89,10 @@ def add_bilayer(
     z, y, x = surface.ranges(volume.shape, margin, periodic_x=periodic_x)
     if not (len(z) and len(y) and len(x)):
         return np.zeros((0, 3))
-    grid = (np.array(z)[:, None, None], np.array(y)[None, :, None], np.array(x)[None, None, :])
-    signed = surface.distance((grid[0] * 1.0, grid[1] * 1.0, grid[2] * 1.0)) * voxel_angstrom
+    rows = np.array(y)[None, :, None], np.array(x)[None, None, :]
     sigma = max(_LEAFLET_SIGMA_ANGSTROM, 0.6 * voxel_angstrom)
-    near = np.abs(signed) < _LEAFLET_ANGSTROM + 4 * sigma
-    iz, iy, ix = np.nonzero(near)
-    d = signed[near]
+    found = [_near(surface, start, z[start : start + _SLAB], rows, voxel_angstrom, sigma) for start in _starts(len(z))]
+    iz, iy, ix, d = (np.concatenate([part[i] for part in found]) for i in range(4))
     profile = np.exp(-0.5 * ((np.abs(d) - _LEAFLET_ANGSTROM) / sigma) ** 2)
     profile = (profile - 0.15 * np.exp(-0.5 * (d / 8.0) ** 2)) * (_LEAFLET_SIGMA_ANGSTROM / sigma)
     waves = rng.normal(0, 0.15, (3, 3))
@@ -103,3 +102,19 @@ def add_bilayer(
     (on,) = np.nonzero(np.abs(d) < 0.5 * voxel_angstrom)
     on = rng.permutation(on)[:2000]
     return np.column_stack([np.array(z)[iz[on]], np.array(y)[iy[on]], columns[on]]).astype(np.float64)
+
+
+def _starts(depth: int) -> range:
+    return range(0, depth, _SLAB)
+
+
+def _near(
+    surface: Surface, start: int, z: range, rows_yx: tuple[Ints, Ints], voxel_angstrom: float, sigma: float
+) -> tuple[Ints, Ints, Ints, Floats]:
+    """Indices (z, y, x) of the voxels of a few sections that a bilayer reaches, and their distances from it in Å."""
+    planes = np.array(z)[:, None, None]
+    y, x = (np.asarray(places, np.float64) for places in rows_yx)
+    signed = surface.distance((np.asarray(planes, np.float64), y, x)) * voxel_angstrom
+    near = np.abs(signed) < _LEAFLET_ANGSTROM + 4 * sigma
+    iz, iy, ix = np.nonzero(near)
+    return iz + start, iy, ix, signed[near]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,13 +11,18 @@ import numpy as np
 from cryolithe_stream.geometry import Float32s, Shape3
 from cryolithe_stream.simulate import filaments, membranes
 from cryolithe_stream.simulate.blobs import Blobs, draw, random_rotation
+from cryolithe_stream.simulate.carbon import carbon_edge, carbon_texture
 from cryolithe_stream.simulate.crowd import Crowd
+from cryolithe_stream.simulate.ice import Ice
 from cryolithe_stream.simulate.particles import PARTICLES
+from cryolithe_stream.simulate.placement import Particle, place_templates
+from cryolithe_stream.simulate.templates import Template
 
 Rng = np.random.Generator
 Templates = tuple[Blobs, ...]
 
 _SATURATION = 1.6
+_DEFAULT_CROWDING = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +30,10 @@ class PhantomOptions:
     """What a phantom may hold. A part that is allowed is still drawn at random: not every phantom has it.
 
     `voxel_angstrom` is a range that the voxel size is drawn from (log-uniformly); with `periodic_x` the specimen
-    goes on without end along x (see `project`), else it ends at the volume's sides.
+    goes on without end along x (see `project`), else it ends at the volume's sides. `certain` names parts that no
+    phantom lacks: membranes, filaments, lattices, gold. `crowding` is the share of the ice that particles take, inside
+    cells and outside, and `ice_angstrom` its thickness, tilted by `ice_tilt_deg`; without them both are random.
+    `carbon` adds the edge of a carbon film.
     """
 
     shape_zyx: Shape3 = (128, 96, 320)
@@ -34,14 +44,20 @@ class PhantomOptions:
     lattices: bool = True
     gold: bool = True
     periodic_x: bool = True
+    clutter: bool = True
+    certain: tuple[str, ...] = ()
+    crowding: float | None = None
+    ice_angstrom: float | None = None
+    ice_tilt_deg: float = 0.0
+    carbon: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Phantom:
     """A specimen: `density` and `gold` `(z, y, x)`, negative where matter is denser than the solvent.
 
-    One unit is about the contrast of dense protein. Gold beads (some 6 to 12 units) are kept apart because noise is
-    stated against the specimen without them. `specimen_zx` is the share of the depth that the ice fills.
+    One unit is about the contrast of dense protein. Gold beads (some 6 to 12 units) and carbon are kept apart because
+    noise is stated against the specimen without them. `particles` tells where templates were placed.
     """
 
     density: Float32s
@@ -50,40 +66,94 @@ class Phantom:
     periodic_x: bool
     seed: int
     tally: dict[str, int] = field(default_factory=dict)
+    carbon: Float32s | None = None
+    particles: tuple[Particle, ...] = ()
+
+    @property
+    def support(self) -> Float32s | None:
+        """Gold and carbon together: what noise is not stated against."""
+        if self.gold is None or self.carbon is None:
+            return self.carbon if self.gold is None else self.gold
+        return self.gold + self.carbon
 
     @property
     def truth(self) -> Float32s:
-        """Density with gold, what a reconstruction should show."""
-        return self.density if self.gold is None else self.density + self.gold
+        """Density with gold and carbon, what a reconstruction should show."""
+        return self.density if (support := self.support) is None else self.density + support
 
 
-def make_phantom(seed: int, options: PhantomOptions | None = None) -> Phantom:
-    """The phantom of a seed: the same seed and options give the same voxels."""
+def make_phantom(
+    seed: int, options: PhantomOptions | None = None, templates: Callable[[float], Sequence[Template]] | None = None
+) -> Phantom:
+    """The phantom of a seed: the same seed and options give the same voxels.
+
+    `templates` gives macromolecules for a voxel size in Å; they crowd what the options leave room for.
+    """
     options = options or PhantomOptions()
     rng = np.random.default_rng(seed)
     low, high = np.log(options.voxel_angstrom)
     voxel = float(np.exp(rng.uniform(low, high)))
-    crowd = Crowd.random(rng, options.shape_zyx, periodic_x=options.periodic_x)
+    crowd, ice = _crowd(rng, seed, voxel, options)
+    film = _film(seed, voxel, crowd, options) if options.carbon else None
     mass = np.zeros(options.shape_zyx, np.float32)
     tally: dict[str, int] = {}
     if options.membranes:
         tally["membranes"] = _add_membranes(mass, rng, voxel, crowd, options)
     blobs: list[Blobs] = []
     if options.filaments:
-        blobs += _filaments(rng, voxel, crowd)
+        blobs += _filaments(rng, voxel, crowd, certain="filaments" in options.certain)
         tally["filaments"] = len(blobs)
-    if options.lattices and rng.random() < 0.12:
+    if options.lattices and (rng.random() < 0.12 or "lattices" in options.certain):
         blobs.append(_lattice(rng, voxel, options))
         tally["lattices"] = 1
-    particles = _particles(rng, voxel, crowd, mass, options.particles)
-    tally["particles"] = len(particles)
-    blobs += particles
-    if rng.random() < 0.6:
+    if options.particles:
+        particles = _particles(rng, voxel, crowd, mass, options)
+        tally["particles"] = len(particles)
+        blobs += particles
+    if options.clutter and rng.random() < 0.6:
         blobs.append(_clutter(rng, voxel, crowd))
     mass += draw(Blobs.join(blobs), options.shape_zyx, periodic_x=options.periodic_x)
-    density = -_SATURATION * (1.0 - np.exp(-np.maximum(mass, 0.0) / _SATURATION))
-    gold = _gold(rng, voxel, crowd, options) if options.gold and rng.random() < 0.4 else None
-    return Phantom(density.astype(np.float32), gold, voxel, options.periodic_x, seed, tally)
+    density = _saturated(np.maximum(mass, 0.0))
+    del mass
+    if ice is not None:
+        ice.clip(density)
+    if film is not None:
+        density *= 1 - film
+    placed: list[Particle] = []
+    if templates is not None:
+        fraction = _DEFAULT_CROWDING if options.crowding is None else options.crowding
+        placed = place_templates(density, templates(voxel), crowd, np.random.default_rng([seed, 4]), fraction)
+        tally["templates"] = len(placed)
+        tally |= Counter(particle.name for particle in placed)
+    gold = None
+    if options.gold and (rng.random() < 0.4 or "gold" in options.certain):
+        gold, tally["gold"] = _gold(rng, voxel, crowd, options)
+    if film is not None:
+        carbon_texture(np.random.default_rng([seed, 3]), film, voxel)
+    return Phantom(density, gold, voxel, options.periodic_x, seed, tally, film, tuple(placed))
+
+
+def _saturated(mass: Float32s) -> Float32s:
+    return np.asarray(-_SATURATION * (1.0 - np.exp(-mass / _SATURATION)), np.float32)
+
+
+def _crowd(rng: Rng, seed: int, voxel: float, options: PhantomOptions) -> tuple[Crowd, Ice | None]:
+    """Where things may lie: in ice of the options' thickness and tilt, else of random ones."""
+    if options.ice_angstrom is None:
+        return Crowd.random(rng, options.shape_zyx, periodic_x=options.periodic_x), None
+    own = np.random.default_rng([seed, 2])
+    wrap = options.periodic_x
+    ice = Ice.tilted(own, options.ice_angstrom / voxel, options.ice_tilt_deg, periodic_x=wrap)
+    return Crowd.within(own, ice, options.shape_zyx, periodic_x=wrap), ice
+
+
+def _film(seed: int, voxel: float, crowd: Crowd, options: PhantomOptions) -> Float32s:
+    """A carbon film's share of the voxels, of which the crowd is then kept free."""
+    (sections,) = np.nonzero(crowd.odds.any(axis=(1, 2)))
+    middle = float(sections.mean() + 0.5) * options.shape_zyx[0] / len(crowd.odds) if len(sections) else 0.0
+    film = carbon_edge(np.random.default_rng([seed, 5]), options.shape_zyx, voxel, middle)
+    crowd.without(film)
+    return film
 
 
 def phantom_of(
@@ -94,17 +164,18 @@ def phantom_of(
     crowd = Crowd.random(rng, shape_zyx, periodic_x=periodic_x)
     placed = crowd.place(rng, templates, voxel_angstrom, fraction=0.25)
     mass = draw(Blobs.join(placed), shape_zyx, periodic_x=periodic_x)
-    density = -_SATURATION * (1.0 - np.exp(-mass / _SATURATION))
-    return Phantom(density.astype(np.float32), None, voxel_angstrom, periodic_x, seed, {"particles": len(placed)})
+    return Phantom(_saturated(mass), None, voxel_angstrom, periodic_x, seed, {"particles": len(placed)})
 
 
-def _particles(rng: Rng, voxel: float, crowd: Crowd, membranes_mass: Float32s, names: tuple[str, ...]) -> list[Blobs]:
-    """Crowded copies of a dozen random templates in random poses."""
+def _particles(rng: Rng, voxel: float, crowd: Crowd, mass: Float32s, options: PhantomOptions) -> list[Blobs]:
+    """Crowded copies of a dozen random shapes in random poses, away from membranes."""
+    names = options.particles
     odds = np.array([PARTICLES[n][1] for n in names])
     kinds = rng.choice(len(names), size=rng.integers(4, 16), p=odds / odds.sum())
     templates = tuple(PARTICLES[names[k]][0](rng) for k in kinds)
     fraction = float(np.exp(rng.uniform(np.log(0.03), np.log(0.5))))
-    return crowd.place(rng, templates, voxel, fraction=fraction, avoid=membranes_mass)
+    fraction = fraction if options.crowding is None else options.crowding
+    return crowd.place(rng, templates, voxel, fraction=fraction, avoid=mass)
 
 
 def _add_membranes(mass: Float32s, rng: Rng, voxel: float, crowd: Crowd, options: PhantomOptions) -> int:
@@ -113,12 +184,14 @@ def _add_membranes(mass: Float32s, rng: Rng, voxel: float, crowd: Crowd, options
     kinds = ["vesicle"] * int(rng.choice([0, 0, 1, 2, 4])) + ["sheet"] * int(rng.choice([0, 0, 0, 0, 1]))
     kinds += ["tube"] * int(rng.choice([0, 0, 0, 0, 1]))
     cells = ["vesicle"] * int(rng.random() < 0.35)
+    if not kinds + cells and "membranes" in options.certain:
+        kinds = ["vesicle"]
     height = rng.uniform(0.5, 1.1)
     studs: list[Blobs] = []
     for number, kind in enumerate(cells + kinds):
         surface = membranes.random_surface(rng, kind, shape, voxel, cell=number < len(cells))
         spots = membranes.add_bilayer(mass, surface, voxel, height, rng, periodic_x=wrap)
-        if number < len(cells):
+        if number < len(cells) and options.crowding is None:
             crowd.fill_inside(surface, rng)
         if rng.random() < 0.25:
             gap = rng.uniform(90, 250) / voxel
@@ -133,9 +206,9 @@ def _add_membranes(mass: Float32s, rng: Rng, voxel: float, crowd: Crowd, options
     return len(cells + kinds)
 
 
-def _filaments(rng: Rng, voxel: float, crowd: Crowd) -> list[Blobs]:
+def _filaments(rng: Rng, voxel: float, crowd: Crowd, *, certain: bool) -> list[Blobs]:
     """Filaments of one or two kinds, parallel (a bundle) or not."""
-    count = int(rng.choice([0, 0, 0, 3, 10, 25]))
+    count = int(rng.choice([0, 0, 0, 3, 10, 25])) or 3 * certain
     common = rng.standard_normal(3)
     spread = rng.choice([0.1, 2.0])
     helices = [filaments.random_helix(rng) for _ in range(rng.integers(1, 3))]
@@ -170,10 +243,10 @@ def _clutter(rng: Rng, voxel: float, crowd: Crowd) -> Blobs:
     return Blobs(points, rng.uniform(9, 22, n) / voxel, rng.uniform(0.1, 0.7, n))
 
 
-def _gold(rng: Rng, voxel: float, crowd: Crowd, options: PhantomOptions) -> Float32s:
-    """Gold beads of 10 nm on the faces of the ice."""
+def _gold(rng: Rng, voxel: float, crowd: Crowd, options: PhantomOptions) -> tuple[Float32s, int]:
+    """Gold beads of 10 nm on the faces of the ice, and how many."""
     n = int(rng.integers(1, 11))
     points = np.array([crowd.face(rng) for _ in range(n)])
     sigma = np.full(n, 50.0 / np.sqrt(5.0) / voxel)
     heights = -rng.uniform(6.0, 12.0) * np.ones(n)
-    return draw(Blobs(points, sigma, heights), options.shape_zyx, periodic_x=options.periodic_x)
+    return draw(Blobs(points, sigma, heights), options.shape_zyx, periodic_x=options.periodic_x), n

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
@@ -21,6 +23,18 @@ def project(
 
     Raises InputError for rows that do not match and for tilts of 90° or more.
     """
+    images = np.empty((len(tilts_deg), *detector_yx), np.float32)
+    for image, found in zip(
+        images, projections(volume, tilts_deg, detector_yx, periodic_x=periodic_x, device=device), strict=True
+    ):
+        image[:] = found
+    return images
+
+
+def projections(
+    volume: Float32s, tilts_deg: Floats, detector_yx: Shape2, *, periodic_x: bool = False, device: str = "cpu"
+) -> Iterator[Float32s]:
+    """The images `(y, x)` of `project`, one after another; beside the volume a copy of its seen rows is held."""
     nz, ny, nx = volume.shape
     rows, width = detector_yx
     if ny < rows or (ny - rows) % 2:
@@ -32,11 +46,9 @@ def project(
     trim = (ny - rows) // 2
     lines = np.ascontiguousarray(volume[:, trim : trim + rows].transpose(0, 2, 1), dtype=np.float32)
     table = torch.from_numpy(lines.reshape(nz * nx, rows)).to(device)
-    images = np.empty((len(tilts_deg), rows, width), np.float32)
-    for image, theta in zip(images, np.deg2rad(tilts_deg), strict=True):
+    for theta in np.deg2rad(tilts_deg):
         voxels, pixels, areas = strip_areas((nz, nx), width, float(theta), periodic_x=periodic_x)
-        image[:] = _gather(table, voxels, pixels, areas, width).T
-    return images
+        yield np.ascontiguousarray(_gather(table, voxels, pixels, areas, width).T)
 
 
 def strip_areas(
