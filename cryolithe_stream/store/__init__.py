@@ -8,6 +8,7 @@ from cryolithe_stream.store.labels import fingerprint_label, mrc_fingerprint, mr
 from cryolithe_stream.store.layout import OmeVersion, TomogramLayout, level_shapes
 from cryolithe_stream.store.ledger import Ledger, LedgerRecord, read_ledger
 from cryolithe_stream.store.mrc import MrcVolume
+from cryolithe_stream.store.mrc_stack import MrcStack
 from cryolithe_stream.store.multiscales import finish_tomogram
 from cryolithe_stream.store.ownership import is_ours, remove_output, require_replaceable
 from cryolithe_stream.store.projections import ROWS_PER_CHUNK, ProjectionStore, strips_bytes
@@ -20,6 +21,7 @@ __all__ = [
     "DtypeName",
     "Ledger",
     "LedgerRecord",
+    "MrcStack",
     "MrcVolume",
     "OmeVersion",
     "OmeZarrVolume",
