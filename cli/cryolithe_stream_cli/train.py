@@ -1,0 +1,43 @@
+"""`train`: a configuration in, a model out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cryolithe_stream.errors import InputError
+from cryolithe_stream_cli.progress import progress_on, standard_error
+
+
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="What to train on, and how.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the model, its log and its checkpoint.")
+    ],
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", metavar="M", help="Stop after M minutes, to be continued.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew where another training stands.")] = False,
+    device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to train.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option("--threads", metavar="N", min=1, help="Processor threads (default: all).")
+    ] = None,
+) -> None:
+    """Train a network. The same command again continues a training that was stopped."""
+    from cryolithe_stream.train.options import read_options
+
+    options = read_options(config)  # judged before anything heavy is loaded
+    if minutes is not None and not minutes > 0:
+        raise InputError(f"--minutes is {minutes:g}, it must be above 0", fix="Give a number of minutes")
+    from cryolithe_stream.train import train_model
+
+    with progress_on(standard_error()) as progress:
+        result = train_model(
+            options, output, progress, minutes=minutes, overwrite=overwrite, device=device, threads=threads
+        )
+    if result.model is None:
+        typer.echo(f"{result.status} after step {result.step} of {options.steps}; the same command continues")
+    else:
+        typer.echo(f"{result.status}: {result.model}")

@@ -1,0 +1,267 @@
+"""Pairs of a tilt series and a tomogram: checked, prepared into Zarr beside the training, and read by parts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from cryolithe_stream.errors import InputError
+from cryolithe_stream.evaluate import Volume, open_volume
+from cryolithe_stream.geometry import Box, Float32s, Floats, StripLayout, VolumeFrame
+from cryolithe_stream.network.filter_records import filter_record, filter_tensors
+from cryolithe_stream.network.filters import ProjectionFilter
+from cryolithe_stream.prepare import ProjectionLayout, layout, prepare_projections
+from cryolithe_stream.read import TiltSeries, read_tilt_series
+from cryolithe_stream.store import ProjectionStore, output_faults
+from cryolithe_stream.store.atomic import write_atomically
+from cryolithe_stream.train.options import PairOptions
+from cryolithe_stream.train.scene import Range
+from cryolithe_stream.train.volumes import Census, Scale, fit_scale, take_census
+
+Kind = Literal["full", "odd", "even"]
+Told = Callable[[str], None]
+_PIXEL_TOLERANCE = 0.03
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairScene:
+    """One stack of a pair with the tomogram that belongs to it: a `Scene` that reads what it is asked for."""
+
+    store: ProjectionStore
+    volume: Volume
+    frame: VolumeFrame
+    mean: float
+    gain: float
+    spread: float
+    inside: Box
+
+    @property
+    def tilts_deg(self) -> Floats:
+        """Tilt angles `(tilt,)`."""
+        return self.store.tilts_deg
+
+    def projections(self, rows: Range, columns: Range) -> Float32s:
+        """Detector rows and columns of all tilts, `(tilt, row, column)`."""
+        first = np.full(len(self.tilts_deg), columns[0], np.int64)
+        return self.store.read_strips(StripLayout(rows[0], rows[1] - rows[0], first, columns[1] - columns[0]))
+
+    def truth(self, box: Box) -> Float32s:
+        """Voxels of a box, in density over the projections' standard deviation, `(z, y, x)`."""
+        return (self.volume.read_box(box) - np.float32(self.mean)) * np.float32(self.gain)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """A pair that is ready: a scene for each stack that may be the input, and the rows that only validation sees."""
+
+    name: str
+    weight: float
+    scenes: tuple[PairScene, ...]
+    held_out: Box
+    pixel_angstrom: float
+    identity: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CheckedPair:
+    """A pair whose headers fit each other: nothing large has been read."""
+
+    options: PairOptions
+    series: dict[Kind, TiltSeries]
+    volumes: dict[Kind, Volume]
+    layout: ProjectionLayout
+
+    @property
+    def frame(self) -> VolumeFrame:
+        """The reference over the prepared projections."""
+        shape = next(iter(self.volumes.values())).shape_zyx
+        made = self.layout
+        return VolumeFrame(shape, made.shape_tyx[1:], made.axis_offset_px, made.shift_zx_px)
+
+    @property
+    def z_limits(self) -> tuple[int, int]:
+        """The sections that are used."""
+        return self.options.z_limits or (0, self.frame.volume_zyx[0])
+
+
+def check_pair(options: PairOptions) -> CheckedPair:
+    """The pair that the options name, its headers read. Raises InputError that names both values of a misfit."""
+    series = {kind: _series(options, path) for kind, path in _stacks(options).items()}
+    main = next(iter(series.values()))
+    for other in series.values():
+        if other.stack.shape != main.stack.shape:
+            raise InputError(
+                f"{other.stack.path} has shape {other.stack.shape}, {main.stack.path} has {main.stack.shape}",
+                fix="Give half stacks of the same views and size",
+            )
+    made = layout(main, options.bin)
+    volumes = {kind: open_volume(path) for kind, path in _references(options).items()}
+    for volume in volumes.values():
+        _check_volume(volume, made, main, options)
+    return CheckedPair(options, series, volumes, made)
+
+
+def _stacks(options: PairOptions) -> dict[Kind, Path]:
+    """The stacks that serve as inputs, each with a reference of its own."""
+    found: dict[Kind, Path] = {} if options.reference is None else {"full": options.stack}
+    if options.odd is not None and options.even is not None:
+        found |= {"odd": options.odd, "even": options.even}
+    return found
+
+
+def _references(options: PairOptions) -> dict[Kind, Path]:
+    """The tomogram that belongs to each input: with halves of it, that of the other half (their noise differs)."""
+    found: dict[Kind, Path | None] = dict.fromkeys(_stacks(options), options.reference)
+    if options.reference_odd is not None:
+        found["odd"], found["even"] = options.reference_even, options.reference_odd
+    return {kind: path for kind, path in found.items() if path is not None}
+
+
+def _series(options: PairOptions, stack: Path) -> TiltSeries:
+    return read_tilt_series(
+        stack,
+        angles=options.angles,
+        alignment=options.alignment,
+        alignment_angstrom=options.alignment_pixel_size,
+        pixel_angstrom=options.pixel_size,
+        exclude=options.exclude,
+    )
+
+
+def _check_volume(volume: Volume, made: ProjectionLayout, series: TiltSeries, options: PairOptions) -> None:
+    detector, shape = made.shape_tyx[1:], volume.shape_zyx
+    if shape[1:] != detector:
+        raise InputError(
+            f"the reference {volume.name} has {shape[1]} rows and {shape[2]} columns (z, y, x: {shape}), the prepared "
+            f"stack {series.stack.path} has {detector[0]} and {detector[1]} (bin {options.bin})",
+            fix="Set the bin that the reference was made with, or make it from this stack",
+        )
+    voxel = volume.voxel_angstrom
+    if voxel is not None and abs(voxel / made.pixel_angstrom - 1) > _PIXEL_TOLERANCE:
+        raise InputError(
+            f"the reference {volume.name} has voxels of {voxel:.4g} angstrom, the prepared stack {series.stack.path} "
+            f"has pixels of {made.pixel_angstrom:.4g}",
+            fix="Set bin and pixel_size so that they agree",
+        )
+    if options.z_limits is not None and options.z_limits[1] > shape[0]:
+        raise InputError(
+            f"z_limits {list(options.z_limits)} leave the reference {volume.name} of {shape[0]} sections",
+            fix="Keep them inside",
+        )
+
+
+def ready_pair(pair: CheckedPair, folder: Path, chain: ProjectionFilter, tell: Told) -> Pair:
+    """The pair with its projections in `folder` and its references on their scale; what is there is used again."""
+    stores = {kind: _store(pair, kind, folder, chain, tell) for kind in pair.series}
+    frame, (z0, z1) = pair.frame, pair.z_limits
+    _, ny, nx = frame.volume_zyx
+    split = ny - min(ny - 1, round(ny * pair.options.held_out))
+    scenes, found = [], {}
+    sign = -1.0 if pair.options.invert_reference else 1.0
+    for kind, store in stores.items():
+        census, scale = _fitted(pair, kind, store, folder, chain, sign, tell)
+        inside = Box((z0, 0, 0), (z1, split, nx))
+        gain = scale.gain * sign
+        scenes.append(
+            PairScene(store, pair.volumes[kind], frame, census.mean, gain, census.deviation * scale.gain, inside)
+        )
+        found[kind] = {"stack": store.attributes["content_hash"], "reference": census.sha256, "gain": gain}
+    held = Box((z0, split, 0), (z1, ny, nx)) if split < ny else Box((z0, 0, 0), (z1, ny, nx))
+    identity = {"inputs": found, **_geometry(pair)}
+    main = next(iter(pair.series.values()))
+    return Pair(main.stack.path.stem, pair.options.weight, tuple(scenes), held, pair.layout.pixel_angstrom, identity)
+
+
+def _geometry(pair: CheckedPair) -> dict[str, Any]:
+    main = next(iter(pair.series.values()))
+    aligned = main.alignment
+    arrays = [] if aligned is None else [aligned.matrix_yx, aligned.shift_yx_px, np.array(aligned.output_yx)]
+    return {
+        "tilts_deg": [round(float(t), 6) for t in main.tilts_deg],
+        "alignment": hashlib.sha256(b"".join(np.round(a, 9).tobytes() for a in arrays)).hexdigest(),
+        "axis_and_shift": [pair.layout.axis_offset_px, *pair.layout.shift_zx_px],
+    }
+
+
+def _store(pair: CheckedPair, kind: Kind, folder: Path, chain: ProjectionFilter, tell: Told) -> ProjectionStore:
+    """The prepared projections of one stack, made unless they are there."""
+    series, path, options = pair.series[kind], folder / f"{kind}.zarr", pair.options
+    key = {
+        "stamp": _stamp(series.stack.path),
+        "bin": options.bin,
+        "invert": options.invert,
+        "filter": _filter_key(chain),
+        **_geometry(pair),
+    }
+
+    def prepare() -> dict[str, Any]:
+        tell(f"preparing {series.stack.path.name}")
+        prepare_projections(series, path, bin=options.bin, invert=options.invert, filter=chain)
+        return {}
+
+    _remembered(folder / f"{kind}.json", key, prepare, there=path.exists())
+    return ProjectionStore.open(path)
+
+
+def _fitted(
+    pair: CheckedPair,
+    kind: Kind,
+    store: ProjectionStore,
+    folder: Path,
+    chain: ProjectionFilter,
+    sign: float,
+    tell: Told,
+) -> tuple[Census, Scale]:
+    """What a reference holds, and its scale over one stack."""
+    volume = pair.volumes[kind]
+    path = Path(volume.name)
+    key = {
+        "stamp": _stamp(path),
+        "z_limits": list(pair.z_limits),
+        "stack": store.attributes["content_hash"],
+        "invert": pair.options.invert,
+        "sign": sign,
+        "filter": _filter_key(chain),
+        **_geometry(pair),
+    }
+
+    def fit() -> dict[str, Any]:
+        tell(f"reading {path.name}")
+        census = take_census(volume, pair.z_limits)
+        return {"census": asdict(census), "scale": asdict(fit_scale(volume, census, store, chain, pair.frame, sign))}
+
+    found = _remembered(folder / f"{kind}-reference.json", key, fit)
+    return Census(**found["census"]), Scale(**found["scale"])
+
+
+def _remembered(path: Path, key: dict[str, Any], make: Callable[[], dict[str, Any]], *, there: bool = True) -> Any:
+    """What `make` gave when it was last called with this key; called now when that was never."""
+    key = json.loads(json.dumps(key))
+    if there and path.is_file():
+        known = json.loads(path.read_text())
+        if known["key"] == key:
+            return known["found"]
+    with output_faults(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+    found = make()
+    write_atomically(path, json.dumps({"key": key, "found": found}, indent=1).encode())
+    return found
+
+
+def _stamp(path: Path) -> list[Any]:
+    status = path.stat()
+    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
+
+
+def _filter_key(chain: ProjectionFilter) -> str:
+    digest = hashlib.sha256(filter_record(chain).model_dump_json().encode())
+    for name, tensor in sorted(filter_tensors(chain).items()):
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()

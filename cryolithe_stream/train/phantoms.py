@@ -1,0 +1,193 @@
+"""Simulated specimens, kept on disk with clean projections at every degree, and recordings of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cryolithe_stream.errors import InputError
+from cryolithe_stream.geometry import Box, Float32s, Floats, VolumeFrame
+from cryolithe_stream.network.filters import ProjectionFilter
+from cryolithe_stream.simulate import Acquisition, Phantom, acquire, make_phantom, project, random_tilts
+from cryolithe_stream.simulate import PhantomOptions as Contents
+from cryolithe_stream.store import output_faults
+from cryolithe_stream.train.options import PhantomOptions
+from cryolithe_stream.train.scene import Range
+
+Halves = NDArray[np.float16]
+DEGREES = np.arange(-70, 71)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Specimen:
+    """A phantom and its clean projections at `DEGREES + offset_deg`, float16.
+
+    `truth` `(z, y, x)` with gold; `signal` `(degree, y, x)` without; `gold` the beads' own projections or None.
+    """
+
+    truth: Halves
+    signal: Halves
+    gold: Halves | None
+    offset_deg: float
+    voxel_angstrom: float
+
+
+def make_specimen(seed: int, options: PhantomOptions) -> Specimen:
+    """The specimen of a seed, of a random depth; it goes on along x without end, or with `p_finite` it does not."""
+    rng = np.random.default_rng([seed, 1])
+    finite = rng.random() < options.p_finite
+    shape = (int(rng.choice(options.depths)), options.rows, options.width)
+    phantom = make_phantom(seed, Contents(shape_zyx=shape, periodic_x=not finite))
+    return specimen_of(phantom, float(rng.uniform(-0.5, 0.5)))
+
+
+def specimen_of(phantom: Phantom, offset_deg: float) -> Specimen:
+    """A phantom with its projections; the detector is as large as the volume."""
+    detector = phantom.density.shape[1:]
+    tilts: Floats = np.asarray(DEGREES + offset_deg)
+    signal = project(phantom.density, tilts, detector, periodic_x=phantom.periodic_x)
+    gold = None
+    if phantom.gold is not None:
+        gold = project(phantom.gold, tilts, detector, periodic_x=phantom.periodic_x).astype(np.float16)
+    truth = phantom.truth.astype(np.float16)
+    return Specimen(truth, signal.astype(np.float16), gold, offset_deg, phantom.voxel_angstrom)
+
+
+@dataclass(frozen=True, slots=True)
+class SpecimenCache:
+    """Specimens by seed in a folder, one `.npz` each, made when missing and read when needed."""
+
+    folder: Path
+    options: PhantomOptions
+
+    def make(self, seed: int) -> None:
+        """Make the specimen of a seed unless it is there. Raises OutputError, and InputError for one of other sizes."""
+        path = self._path(seed)
+        with output_faults(path):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                made = make_specimen(seed, self.options)
+                arrays: dict[str, Any] = {
+                    "truth": made.truth,
+                    "signal": made.signal,
+                    "offset": made.offset_deg,
+                    "voxel": made.voxel_angstrom,
+                    "sizes": json.dumps(self._sizes()),
+                }
+                if made.gold is not None:
+                    arrays["gold"] = made.gold
+                partial = path.with_name(f".{path.stem}.partial.npz")
+                np.savez(partial, **arrays)
+                partial.rename(path)
+        self._check(path)
+
+    def load(self, seed: int) -> Specimen:
+        """The specimen of a seed that was made."""
+        with np.load(self._path(seed)) as data:
+            return Specimen(
+                data["truth"], data["signal"], data.get("gold"), float(data["offset"]), float(data["voxel"])
+            )
+
+    def _path(self, seed: int) -> Path:
+        return self.folder / f"specimen-{seed:05d}.npz"
+
+    def _sizes(self) -> dict[str, Any]:
+        return self.options.model_dump(mode="json", include={"rows", "width", "depths", "p_finite"})
+
+    def _check(self, path: Path) -> None:
+        """Refuse a specimen that was made with other sizes (older files state none: their shape tells)."""
+        with np.load(path) as data:
+            stated = json.loads(str(data["sizes"])) if "sizes" in data else None
+            found = stated or dict(zip(("depth", "rows", "width"), data["truth"].shape, strict=True))
+        o = self.options
+        fits = found["rows"] == o.rows and found["width"] == o.width
+        fits &= stated == self._sizes() if stated else found["depth"] in o.depths
+        if not fits:
+            raise InputError(
+                f"{path} holds a specimen of {found}, the configuration asks for {self._sizes()}",
+                fix="Name another folder in phantoms.cache",
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """A recorded tilt series as `prepare` leaves it, and what the network should make of it: a `Scene`.
+
+    `values` `(tilt, y, x)`: normalised by the stack's mean and standard deviation, then filtered. `density` is the
+    truth over that same standard deviation, so a 1-homogeneous network needs no other knowledge of scale; `spread` is
+    its standard deviation without the brightest thousandth.
+    """
+
+    values: Float32s
+    density: Float32s
+    tilts_deg: Floats
+    spread: float
+
+    @property
+    def frame(self) -> VolumeFrame:
+        """The volume over its detector."""
+        nz, ny, nx = self.density.shape
+        return VolumeFrame((nz, ny, nx), (self.values.shape[1], self.values.shape[2]))
+
+    @property
+    def inside(self) -> Box:
+        """All voxels."""
+        return Box.whole(self.frame.volume_zyx)
+
+    def projections(self, rows: Range, columns: Range) -> Float32s:
+        """Detector rows and columns of all tilts, `(tilt, row, column)`."""
+        return self.values[:, slice(*rows), slice(*columns)]
+
+    def truth(self, box: Box) -> Float32s:
+        """Voxels of a box, `(z, y, x)`."""
+        return self.density[box.slices]
+
+
+def record(
+    specimen: Specimen,
+    snr_db: float,
+    tilts: Floats,
+    rng: np.random.Generator,
+    faults: Acquisition,
+    chain: ProjectionFilter,
+) -> Recording:
+    """A recording of a specimen at whole-degree tilts, filtered by `chain`."""
+    index = np.searchsorted(DEGREES, tilts)
+    gold = None if specimen.gold is None else specimen.gold[index].astype(np.float32)
+    tilts_deg = tilts + specimen.offset_deg
+    recorded = acquire(specimen.signal[index].astype(np.float32), gold, tilts_deg, snr_db, rng, faults)
+    values, std = prepared(recorded, chain)
+    truth = specimen.truth.astype(np.float32) / np.float32(std)
+    limit = np.quantile(truth[::4, ::2, ::4], 0.001)
+    return Recording(values, truth, tilts_deg, float(np.maximum(truth, limit).std()))
+
+
+def prepared(recorded: Float32s, chain: ProjectionFilter) -> tuple[Float32s, float]:
+    """Globally normalised and filtered projections, and the standard deviation that they were divided by."""
+    mean, std = float(recorded.mean(dtype=np.float64)), float(recorded.std(dtype=np.float64))
+    normal = (recorded - np.float32(mean)) / np.float32(std)
+    return chain.apply(torch.from_numpy(normal)).numpy(), std
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Recording number `index` of a training: a pure function of seed and index."""
+
+    cache: SpecimenCache
+    seed: int
+    chain: ProjectionFilter
+
+    def __call__(self, index: int) -> Recording:
+        """Recording `index`: a random specimen, tilt scheme, noise level and faults."""
+        rng = np.random.default_rng([self.seed, 2, index])
+        o = self.cache.options
+        faults = Acquisition(**o.faults.model_dump())
+        specimen = self.cache.load(o.first_seed + int(rng.integers(o.count)))
+        tilts = random_tilts(rng, p_drop=faults.p_drop)
+        return record(specimen, float(rng.uniform(*o.snr_db)), tilts, rng, faults, self.chain)
