@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from engines_support import BASE, network
 
-from cryolithe_stream.engines import BlockReconstructor, ExactEngine, FbpEngine, FeaturesEngine, Strips
+from cryolithe_stream.engines import BlockReconstructor, ContextHead, ExactEngine, FbpEngine, FeaturesEngine, Strips
 from cryolithe_stream.geometry import Box, VolumeFrame
-from cryolithe_stream.network import Wavelet
+from cryolithe_stream.network import Context, ContextConfig, Wavelet
 
 CPU = torch.device("cpu")
 WIDE = replace(
@@ -36,6 +36,10 @@ def reconstructor(name: str, shape) -> BlockReconstructor:
         return BlockReconstructor(frame, FbpEngine(dtype, CPU))
     if name == "exact":
         return BlockReconstructor(frame, ExactEngine(network(WIDE), 1.0, dtype, CPU))
+    if name.startswith("context"):
+        slim = replace(COMPACT, set_input=16, set_hidden=(16,), combine_hidden=(), output_size=32)
+        engine = FeaturesEngine(network(slim), 1, 1.0, dtype, CPU)
+        return BlockReconstructor(frame, engine, None, ContextHead(Context(ContextConfig()), dtype, CPU))
     if name == "wavelet":
         engine = FeaturesEngine(network(replace(COMPACT, output_size=8)), 2, 1.0, dtype, CPU)
         return BlockReconstructor(frame, engine, Wavelet("bior3.1"))

@@ -16,6 +16,8 @@ CASES = {
     "compact-bf16": (128, 16, 384),
     "paper": (96, 4, 192),
     "paper-bf16": (96, 4, 192),
+    "context": (64, 48, 96),
+    "context-bf16": (64, 48, 96),
     "wavelet": (128, 32, 256),
     "fbp": (128, 64, 256),
     "exact": (24, 2, 64),
@@ -45,6 +47,7 @@ def test_a_block_stays_below_its_projection(name):
 
 
 def test_halves_stay_below_their_projection():
-    found = peak("compact", CASES["compact"], "halves")
-    print(found)
-    assert found["measured"] <= found["projected"]
+    for name in ("compact", "context"):
+        found = peak(name, CASES[name], "halves")
+        print(name, found)
+        assert found["measured"] <= found["projected"]
