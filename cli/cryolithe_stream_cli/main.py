@@ -19,6 +19,7 @@ from cryolithe_stream_cli.fsc import fsc
 from cryolithe_stream_cli.info import info
 from cryolithe_stream_cli.models import models
 from cryolithe_stream_cli.run import plan, run
+from cryolithe_stream_cli.simulate import simulate
 from cryolithe_stream_cli.train import train
 
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -27,6 +28,7 @@ app.command()(run)
 app.command()(plan)
 app.command()(info)
 app.command()(export)
+app.command()(simulate)
 app.command()(train)
 app.command()(evaluate)
 app.command()(fsc)

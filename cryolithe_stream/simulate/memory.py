@@ -1,0 +1,48 @@
+"""What a simulation holds in memory at most, and whether this machine has it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import psutil
+
+from cryolithe_stream.errors import MemoryBudgetError
+from cryolithe_stream.geometry import Floats, Shape3
+
+_BYTES_PER_VOXEL = 40  # float64 sum and bin count of `draw`, float32 mass, density, carbon and its textures
+_BYTES_PER_RAY_POINT = 450  # of `strip_areas` and the sort before the gathering
+_RESERVE = 600 << 20  # the process with torch, chunks of blobs (200 MiB), a template, a shard
+
+
+def specimen_shape(size_zyx: Shape3, tilts_deg: Floats, *, wide: bool) -> Shape3:
+    """Voxels that are simulated: the volume, or with `wide` as much along x as the steepest tilt sees of its depth."""
+    if not wide:
+        return size_zyx
+    nz, ny, nx = size_zyx
+    steepest = np.deg2rad(np.abs(tilts_deg).max())
+    seen = math.ceil(nx / np.cos(steepest) + nz * np.tan(steepest)) + 2
+    return nz, ny, seen + (seen - nx) % 2
+
+
+def simulation_bytes(shape_zyx: Shape3, width: int, tilts_deg: Floats, *, gradient: bool = False) -> int:
+    """Upper bound of the bytes that a series takes, proportional to the specimen's voxels; tilts pass one by one.
+
+    `width` is the detector's, `gradient` whether the defocus changes across it.
+    """
+    nz, ny, nx = shape_zyx
+    steepest = np.deg2rad(np.abs(tilts_deg).max())
+    rays = nz * (width / np.cos(steepest) + nz * np.tan(steepest) + 2 * nx)
+    image = 2 * ny * width * 8 * 6 * (20 if gradient else 1)
+    return int(_BYTES_PER_VOXEL * nz * ny * nx + _BYTES_PER_RAY_POINT * rays + image) + _RESERVE
+
+
+def require_memory(needed: int, shape_zyx: Shape3) -> None:
+    """Raises MemoryBudgetError when this machine has less memory than that to give."""
+    free = int(psutil.virtual_memory().available)
+    if needed > free:
+        raise MemoryBudgetError(
+            f"a specimen of {' x '.join(map(str, shape_zyx))} voxels takes up to {needed / 2**30:.1f} GiB, "
+            f"{free / 2**30:.1f} GiB are free",
+            fix="Give a smaller --size, or --surroundings periodic where it is wide",
+        )
