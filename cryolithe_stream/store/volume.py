@@ -67,7 +67,7 @@ def open_ome_zarr(path: PathLike, *, level: int = 0, voxel_angstrom: float | Non
         raise MissingFileError(f"volume {path} does not exist", fix="Check the path")
     attributes, image = _image(path)
     names = _axis_names(path, image)
-    datasets: Sequence[Any] = image.get("datasets") or []
+    datasets: Sequence[Any] = image["datasets"] if isinstance(image.get("datasets"), list) else []
     if not 0 <= level < len(datasets):
         raise InputError(f"{path} has no level {level}", fix=f"Choose one of the levels 0 to {len(datasets) - 1}")
     array = _open_array(path, datasets[level])
@@ -91,7 +91,7 @@ def open_ome_zarr(path: PathLike, *, level: int = 0, voxel_angstrom: float | Non
         tilts_deg=_tilts(attributes),
         array=array,
         axes_zyx=(z, y, x),
-        scaling=(float(entries.get("scale_factor", 1.0)), float(entries.get("add_offset", 0.0))),
+        scaling=(_number(path, entries.get("scale_factor", 1.0)), _number(path, entries.get("add_offset", 0.0))),
     )
 
 
@@ -104,7 +104,8 @@ def _image(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     ome = attributes.get("ome", attributes)
     images = ome.get("multiscales") if isinstance(ome, Mapping) else None
     if not (isinstance(images, list) and images and isinstance(images[0], Mapping)):
-        if ATTRIBUTE_KEY in attributes and "layout" in attributes[ATTRIBUTE_KEY]:
+        ours = attributes.get(ATTRIBUTE_KEY)
+        if isinstance(ours, Mapping) and "layout" in ours:
             raise FormatError(f"{path} is unfinished", fix="Finish it with the command that started it")
         raise FormatError(f"{path} is no OME-Zarr image: it has no multiscales metadata", fix=_NO_IMAGE)
     return attributes, dict(images[0])
@@ -139,9 +140,11 @@ def _voxel(path: Path, image: Mapping[str, Any], dataset: Mapping[str, Any], axe
         return None
     sides = [_ANGSTROM[unit] for unit in units]
     for owner in (dataset, image):
-        for entry in owner.get("coordinateTransformations") or []:
-            if entry.get("type") == "scale" and len(entry.get("scale") or []) == len(image["axes"]):
-                sides = [side * float(entry["scale"][i]) for side, i in zip(sides, axes_zyx, strict=True)]
+        transforms = owner.get("coordinateTransformations")
+        for entry in transforms if isinstance(transforms, list) else []:
+            scale = entry.get("scale") if isinstance(entry, Mapping) and entry.get("type") == "scale" else None
+            if isinstance(scale, list) and len(scale) == len(image["axes"]):
+                sides = [side * _number(path, scale[i]) for side, i in zip(sides, axes_zyx, strict=True)]
     if not all(0 < side < 1e9 for side in sides):
         return None
     if max(sides) > 1.01 * min(sides):
@@ -151,6 +154,12 @@ def _voxel(path: Path, image: Mapping[str, Any], dataset: Mapping[str, Any], axe
             fix="Resample it, or give --voxel-size if its metadata are wrong",
         )
     return sides[0]
+
+
+def _number(path: Path, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise FormatError(f"{path} has {value!r} where its metadata need a number", fix=_NO_IMAGE)
+    return float(value)
 
 
 def _tilts(attributes: Mapping[str, Any]) -> tuple[float, ...]:
