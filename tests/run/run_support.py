@@ -9,7 +9,16 @@ import mrcfile
 import numpy as np
 import torch
 
-from cryolithe_stream.network import CosineRamp, Model, ProjectionFilter, SliceSet, SliceSetConfig, save_model
+from cryolithe_stream.network import (
+    Context,
+    ContextConfig,
+    CosineRamp,
+    Model,
+    ProjectionFilter,
+    SliceSet,
+    SliceSetConfig,
+    save_model,
+)
 from cryolithe_stream.run import RunOptions
 
 TILTS_DEG = np.arange(-60.0, 61.0, 10.0)
@@ -38,11 +47,12 @@ def write_series(
     return {"stack": stack, "angles": angles}
 
 
-def write_model(path: Path, *, wavelet: str | None = None, seed: int = 3) -> Path:
+def write_model(path: Path, *, wavelet: str | None = None, context: bool = False, seed: int = 3) -> Path:
     """A small network with random weights in the package's own format."""
+    outputs = 8 if wavelet else 1
     config = SliceSetConfig(
         patch_size=5,
-        output_size=8 if wavelet else 1,
+        output_size=4 if context else outputs,
         set_input=16,
         set_hidden=(16,),
         set_output=8,
@@ -56,9 +66,11 @@ def write_model(path: Path, *, wavelet: str | None = None, seed: int = 3) -> Pat
         network = SliceSet(config)
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=(2.0 / parameter.shape[-1]) ** 0.5)
+        head = Context(ContextConfig(widths=(4, 6), down=(1, 1), up=(1,), outputs=outputs)) if context else None
     model = Model(
         name="small",
         network=network,
+        context=head,
         filter=ProjectionFilter(CosineRamp()),
         wavelet=wavelet,
         oversample=2,
