@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -57,8 +57,9 @@ class Sampler:
     """How examples are cut out of scenes.
 
     `reach_px` is how far a patch sees from its centre. `margin` counts the grid points at the two ends of an axis that
-    lack neighbours when a context network sees the crop alone; its crops begin at multiples of `stride` and may leave
-    the volume, as blocks do in a reconstruction. `whole_rows` keeps the detector's full width, for a learned filter.
+    lack neighbours when a context network sees the crop alone, `loose` those that drawn examples leave out (None: as
+    many); crops begin at multiples of `stride` and may leave the volume, as blocks do in a reconstruction.
+    `whole_rows` keeps the detector's full width, for a learned filter.
     """
 
     options: SamplingOptions
@@ -67,17 +68,19 @@ class Sampler:
     margin: Span = (0, 0)
     stride: int = 1
     whole_rows: bool = False
+    loose: Span | None = None
 
     def draw(self, scene: Scene, rng: np.random.Generator) -> Example:
         """A random example of a scene."""
         inside = self.grid_box(scene, scene.inside)
         if self.options.kind == "points":
             return self._points(scene, inside, rng)
+        drawn = self if self.loose is None else replace(self, margin=self.loose)
         spans = [
-            self._span(a, b, size, rng)
+            drawn._span(a, b, size, rng)
             for a, b, size in zip(inside.start, inside.stop, self.options.crop_zyx, strict=True)
         ]
-        return self.crop(scene, _box(spans), inside)
+        return drawn.crop(scene, _box(spans), inside)
 
     def crop(self, scene: Scene, box: Box, inside: Box) -> Crop:
         """The example of a box of grid points; the loss stays `inside`."""
@@ -107,12 +110,13 @@ class Sampler:
         return _box(spans)
 
     def _span(self, first: int, past: int, size: int | None, rng: np.random.Generator) -> Span:
-        """A random stretch of an axis of `size` points, whole strides, whose kept part lies inside first … past − 1."""
-        low, high = self.margin
+        """A random stretch of an axis of `size` points, whole strides, whose kept part lies inside first … past − 1.
+
+        It may leave it by less than a stride, so that the ends are trained as often as they can be.
+        """
         a, b = self._whole(first, past)
         n = b - a if size is None else min(b - a, max(self.stride, size - size % self.stride))
-        starts = range(-(-(first - low) // self.stride), (past + high - n) // self.stride + 1)
-        start = self.stride * starts[int(rng.integers(len(starts)))] if starts else a
+        start = a + self.stride * int(rng.integers((b - a - n) // self.stride + 1))
         return start, start + n
 
     def _whole(self, first: int, past: int) -> Span:
@@ -141,10 +145,10 @@ class Sampler:
 
     def _grid(self, scene: Scene, box: Box) -> SampleGrid:
         """Where the points of a box lie, which may leave the volume."""
-        step, start = (1.0, 0.0) if self.wavelet is None else self.wavelet.place
-        origin = scene.frame.voxels()
-        z, y, x = (step * np.arange(a, b) + start for a, b in zip(box.start, box.stop, strict=True))
-        return SampleGrid(origin.z_px[0] + z, origin.row_px[0] + y, origin.x_px[0] + x, origin.axis_px)
+        frame, wavelet = scene.frame, self.wavelet
+        if wavelet is None:
+            return frame.voxels().beyond(box)
+        return frame.coefficients(wavelet.coefficient_shape(frame.volume_zyx), wavelet.place).beyond(box)
 
     def _target(self, scene: Scene, box: Box) -> Float32s:
         """The truth `(channel, z, y, x)` at a box of grid points.

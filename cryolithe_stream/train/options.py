@@ -65,13 +65,15 @@ class SamplingOptions(Section):
     """Where examples are taken.
 
     `crops`: boxes of `crop_zyx` grid points, predicted together (None: the whole side; at most what the volume and
-    the context need); the loss leaves out what lacks neighbours that the context network sees.
+    the context need); the loss leaves out `margin` voxels at each side (None: all that lack neighbours which the
+    context network sees; far neighbours matter little, and a small margin makes more of each crop).
     `points`: `points` random points of a slab of `rows` detector rows, patches sampled around each as the paper
     defines them (eq. 5 and 6).
     """
 
     kind: Literal["crops", "points"] = "crops"
     crop_zyx: tuple[Count | None, Count | None, Count | None] = (None, 1, 160)
+    margin: Annotated[int, Field(ge=0)] | None = None
     points: Count = 1024
     rows: Count = 8
 
@@ -142,7 +144,7 @@ class PairOptions(Section):
     `reference` (MRC, or OME-Zarr of this program) is aligned with the prepared stack: as many rows and columns, dark
     density. `odd` and `even` half stacks replace the full one at random; with `reference_odd` and `reference_even`
     each half is paired with the other half's tomogram. `z_limits` `[first, past]` are the sections that are used,
-    `held_out` the share of rows, the last ones, that only validation sees.
+    `held_out` the share of rows, the last ones, that only validation sees (0: it sees what is trained on).
     """
 
     stack: UserPath
@@ -243,15 +245,15 @@ class TrainOptions(Section):
     def identity(self) -> dict[str, Any]:
         """All that decides the weights, as JSON; files count by their content (see `data`), not by their names."""
         paths = {name for name, field in PairOptions.model_fields.items() if "Path" in str(field.annotation)}
-        found = self.model_dump(
+        return self.model_dump(
             mode="json",
             exclude={
                 **dict.fromkeys(NO_WEIGHTS, True),
+                "start": True,
                 "phantoms": {"cache": True},
                 "pairs": {"__all__": dict.fromkeys(paths, True)},
             },
         )
-        return {**found, "start": self.start_from}
 
 
 def read_options(path: Path) -> TrainOptions:

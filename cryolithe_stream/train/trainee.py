@@ -81,14 +81,16 @@ class Trainee(nn.Module):
         slices, context = self.predictor.slices, self.predictor.context
         reach = slices.config.patch_size // 2 * self.plan.patch_scale * (2.0 if self.patch_scale is not None else 1.0)
         margin, stride = ((0, 0), 1) if context is None else (_margin(context), context.stride)
+        loose = _loosened(margin, options.sampling.margin)
         for axis, size in zip("zyx", options.sampling.crop_zyx, strict=True):
-            if size is not None and size - size % stride <= sum(margin):
+            if size is not None and size - size % stride < sum(loose) + stride:
                 raise InputError(
-                    f"sampling.crop_zyx: {size} along {axis} leaves nothing inside a context network that sees "
-                    f"{margin[0]} and {margin[1]} voxels beyond",
-                    fix=f"Give at least {sum(margin) + 2 * stride}",
+                    f"sampling.crop_zyx: {size} along {axis} leaves nothing between margins of {loose[0]} and "
+                    f"{loose[1]} voxels, which the context network sees beyond its own",
+                    fix=f"Give at least {sum(loose) + 2 * stride}, or a smaller sampling.margin",
                 )
-        return Sampler(options.sampling, reach, self.plan.wavelet, margin, stride, whole_rows=self.filter is not None)
+        whole_rows = self.filter is not None
+        return Sampler(options.sampling, reach, self.plan.wavelet, margin, stride, whole_rows, loose)
 
     def values(self, example: Example) -> Tensor:
         """Values `(channel, …)` of an example's points, float32, where its target is."""
@@ -98,15 +100,19 @@ class Trainee(nn.Module):
             projections = self.filter(projections)
         if isinstance(example, Points):
             return self._at_points(projections, example)
-        found = predict(
-            self.predictor,
-            projections,
-            example.grid,
-            example.tilts_deg,
-            oversample=plan.oversample,
-            dtype=plan.dtype,
-            device=plan.device,
-        )
+        # Layers after the features keep float32 weights: autocast lets them meet features of fewer bits.
+        after = self.predictor.slices.config.combine_hidden != ()
+        typed = plan.dtype != torch.float32
+        with torch.autocast(plan.device.type, torch.bfloat16, enabled=after and typed):
+            found = predict(
+                self.predictor,
+                projections,
+                example.grid,
+                example.tilts_deg,
+                oversample=plan.oversample,
+                dtype=plan.dtype,
+                device=plan.device,
+            )
         return found[(slice(None), *example.keep.slices)]
 
     def loss(self, example: Example, name: str) -> Tensor:
@@ -234,6 +240,10 @@ def calibrate(trainee: Trainee, examples: Sequence[Example]) -> None:
                 return
             for layer in (slices.combination_mlp.last_layer, *layers):
                 layer.weight *= ratios[len(ratios) // 2] ** (1 / depth)
+
+
+def _loosened(margin: tuple[int, int], most: int | None) -> tuple[int, int]:
+    return margin if most is None else (min(margin[0], most), min(margin[1], most))
 
 
 def _margin(context: Context) -> tuple[int, int]:
