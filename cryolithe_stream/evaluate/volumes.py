@@ -15,7 +15,7 @@ from cryolithe_stream.geometry import Box, Float32s, Shape3
 from cryolithe_stream.read import PathLike, open_mrc_map
 from cryolithe_stream.store import open_ome_zarr
 
-_PIECE_VOXELS = 1 << 23
+PIECE_VOXELS = 1 << 21
 
 
 class Volume(Protocol):
@@ -146,8 +146,8 @@ def require_same_shape(a: Volume, b: Volume) -> None:
         )
 
 
-def pieces(box: Box, chunk_zyx: Shape3, *, most_voxels: int = _PIECE_VOXELS) -> Iterator[Box]:
-    """The box in pieces that end where chunks end: whole planes, of about `most_voxels` or one chunk's depth."""
+def pieces(box: Box, chunk_zyx: Shape3, *, most_voxels: int = PIECE_VOXELS) -> Iterator[Box]:
+    """The box in pieces that end where chunks end: whole rows, of about `most_voxels` or of one row of chunks."""
     (z0, y0, x0), (z1, y1, x1) = box.start, box.stop
     depth = chunk_zyx[0] * max(1, most_voxels // max(1, chunk_zyx[0] * box.shape[1] * box.shape[2]))
     high = chunk_zyx[1] * max(1, most_voxels // max(1, min(depth, z1 - z0) * chunk_zyx[1] * box.shape[2]))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from cryolithe_stream.errors import InputError
-from cryolithe_stream.evaluate.volumes import Volume, read_finite
-from cryolithe_stream.geometry import Box, Float32s, Floats
+from cryolithe_stream.evaluate.volumes import PIECE_VOXELS, Volume, pieces, read_finite
+from cryolithe_stream.geometry import Box, Float32s, Floats, Shape3
 
 DEFAULT_TAPER = 0.125
 
@@ -58,12 +58,12 @@ def mask_values(mask: Volume, box: Box) -> Float32s:
 def windowed(volume: Volume, box: Box, window: Window) -> Float32s | None:
     """The box of a volume, float32 `(z, y, x)`, less its weighted mean, times the window.
 
-    None where there is nothing to compare: the window is empty there, or the volume constant. Reads some planes at a
-    time. Raises InputError for NaN and infinite voxels.
+    None where there is nothing to compare: the window is empty there, or the volume constant. Reads piece by piece.
+    Raises InputError for NaN and infinite voxels.
     """
     out = np.empty(box.shape, np.float32)
     total, sum_of_weights = 0.0, 0.0
-    for part, place in _slabs(volume, box):
+    for part, place in _parts(volume, box):
         out[place] = read_finite(volume, part)
         weights = window.weights(box, part)
         for plane, w in zip(out[place], weights, strict=True):
@@ -73,17 +73,21 @@ def windowed(volume: Volume, box: Box, window: Window) -> Float32s | None:
         return None
     mean = total / sum_of_weights
     largest = 0.0
-    for part, place in _slabs(volume, box):
-        slab = out[place]
-        slab -= np.float32(mean)
-        slab *= window.weights(box, part)
-        largest = max(largest, float(np.abs(slab).max()))
+    for part, place in _parts(volume, box):
+        values = out[place]
+        values -= np.float32(mean)
+        values *= window.weights(box, part)
+        largest = max(largest, float(np.abs(values).max()))
     return out if largest > 4 * np.finfo(np.float32).eps * abs(mean) else None
 
 
-def _slabs(volume: Volume, box: Box) -> list[tuple[Box, slice]]:
-    """The box cut where chunks end along z, and the planes that each part has in it."""
-    (z0, y0, x0), (z1, y1, x1) = box.start, box.stop
-    step = volume.chunk_zyx[0]
-    edges = [z0, *range((z0 // step + 1) * step, z1, step), z1]
-    return [(Box((a, y0, x0), (b, y1, x1)), slice(a - z0, b - z0)) for a, b in pairwise(edges)]
+def piece_voxels(box_zyx: Shape3) -> int:
+    """About how many voxels of a box are read at once: an eighth of it, two million at most."""
+    return max(1, min(PIECE_VOXELS, math.prod(box_zyx) // 8))
+
+
+def _parts(volume: Volume, box: Box) -> list[tuple[Box, tuple[slice, slice, slice]]]:
+    """The pieces that are read one after another, and their places in the box."""
+    z, y, x = box.start
+    cut = pieces(box, volume.chunk_zyx, most_voxels=piece_voxels(box.shape))
+    return [(part, part.shifted((-z, -y, -x)).slices) for part in cut]
