@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -32,12 +33,12 @@ def write_outcome(
     minutes: float,
 ) -> Path:
     """The model file with its card inside, `model-card.md` and `curve.png` beside it. Raises OutputError."""
-    table = {name: {"snr_db": round(s.snr_db, 3), "wedge_fsc": round(s.wedge_fsc, 4)} for name, s in scores.items()}
+    table = {name: {"snr_db": _number(s.snr_db), "wedge_fsc": _number(s.wedge_fsc)} for name, s in scores.items()}
     card = {
         "seed": options.seed,
         "steps": options.steps,
         "minutes": round(minutes, 1),
-        "configuration": options.model_dump(mode="json", exclude_none=True),
+        "configuration": _without_folders(options.model_dump(exclude_none=True)),
         "data": identity["data"],
         "processes": identity["processes"],
         "validation": table,
@@ -49,6 +50,19 @@ def write_outcome(
     write_atomically(folder / "model-card.md", _page(options, model.n_parameters, card, pairs).encode())
     draw_curve(folder / "log.csv", folder / "curve.png")
     return save_model(model, target, overwrite=True)
+
+
+def _number(value: float) -> float | None:
+    return round(value, 4) if math.isfinite(value) else None
+
+
+def _without_folders(value: Any) -> Any:
+    """The configuration as JSON types; of files only the names: a model travels, folders do not."""
+    if isinstance(value, dict):
+        return {key: _without_folders(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_folders(part) for part in value]
+    return Path(value).name if isinstance(value, Path) or (isinstance(value, str) and "/" in value) else value
 
 
 def _pixels(options: TrainOptions, pairs: Sequence[Pair]) -> tuple[float, float]:
@@ -78,8 +92,8 @@ def _page(options: TrainOptions, n_weights: int, card: dict[str, Any], pairs: Se
     lines = [
         f"# {options.name}",
         "",
-        f"{n_weights:,} weights, started from {options.start_from or 'random ones'}, trained for {options.steps} steps "
-        f"of {options.batch} examples on {card['processes']} processes ({card['minutes']:g} minutes), seed "
+        f"{n_weights:,} weights, started from {Path(options.start_from or 'random ones').name}, trained for {options.steps} steps "
+        f"of {options.batch * card['processes']} examples ({card['minutes']:g} minutes), seed "
         f"{options.seed}. The weights are the exponential moving average. Dark density, {low:.3g} to {high:.3g} Å a "
         "pixel.",
         "",
@@ -105,7 +119,10 @@ def _page(options: TrainOptions, n_weights: int, card: dict[str, Any], pairs: Se
         "| data | SNR, dB | wedge FSC |",
         "|---|---|---|",
     ]
-    lines += [f"| {name} | {s['snr_db']:.2f} | {s['wedge_fsc']:.3f} |" for name, s in card["validation"].items()]
+    lines += [
+        f"| {name} | {s['snr_db']:.2f} | " + ("too thin" if s["wedge_fsc"] is None else f"{s['wedge_fsc']:.3f}") + " |"
+        for name, s in card["validation"].items()
+    ]
     settings = json.dumps(card["configuration"], indent=1)
     versions = ", ".join(f"{name} {number}" for name, number in card["versions"].items())
     return "\n".join([*lines, "", "## Configuration", "", "```json", settings, "```", "", f"Versions: {versions}.", ""])

@@ -39,7 +39,7 @@ class LearnedFilter(nn.Module):
         taps, n = self.taps(), min(_TAPS, width)
         front, back = n // 2, n - n // 2
         kernel = torch.cat([taps[:front], taps.new_zeros(2 * width - n), taps[len(taps) - back :]])
-        spectrum = torch.fft.rfft(rows, n=2 * width) * torch.fft.rfft(kernel).real
+        spectrum = torch.fft.rfft(rows, n=2 * width) * torch.fft.rfft(kernel)
         return torch.as_tensor(torch.fft.irfft(spectrum, n=2 * width)[..., :width])
 
     def as_filter(self) -> ProjectionFilter:

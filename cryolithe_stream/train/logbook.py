@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,11 +56,11 @@ class Logbook:
                 values |= {f"{name} snr_db": found.snr_db, f"{name} wedge_fsc": found.wedge_fsc}
         columns = [f"{name} {unit}" for name in self._checks for unit in ("snr_db", "wedge_fsc")]
         named = ["learning_rate", "loss", "snr_db", "wedge_fsc", *columns]
-        cells = [f"{values[name]:.6g}" if name in values else "" for name in named]
+        cells = [f"{values[name]:.6g}" if math.isfinite(values.get(name, math.nan)) else "" for name in named]
         self._append([str(p.step), f"{p.minutes:.3f}", *cells])
         if self._events is not None:
-            for name, value in values.items():
-                self._events.add_scalar(name.replace(" ", "/"), value, p.step)
+            for name in (name for name in values if math.isfinite(values[name])):
+                self._events.add_scalar(name.replace(" ", "/"), values[name], p.step)
 
     def keep(self) -> None:
         """Bring what was written to the disk, before a checkpoint counts on it."""
@@ -83,11 +84,12 @@ class Logbook:
 
 
 def mean_scores(scores: dict[str, Score]) -> dict[str, float]:
-    """Means over all checks."""
-    return {
-        "snr_db": float(np.mean([s.snr_db for s in scores.values()])),
-        "wedge_fsc": float(np.mean([s.wedge_fsc for s in scores.values()])),
+    """Means over all checks that could be measured; NaN where none could."""
+    known = {
+        "snr_db": [s.snr_db for s in scores.values()],
+        "wedge_fsc": [s.wedge_fsc for s in scores.values() if math.isfinite(s.wedge_fsc)],
     }
+    return {name: float(np.mean(values)) if values else math.nan for name, values in known.items()}
 
 
 def _events(folder: Path, step: int, teller: Teller) -> Any:

@@ -128,10 +128,8 @@ class Loop:
             p.losses, p.loss_sum = 0, 0.0
             if scores:
                 mean = mean_scores(scores)
-                self.teller.message(
-                    f"step {p.step}: loss {loss:.4g}, validation {mean['snr_db']:.2f} dB, "
-                    f"wedge FSC {mean['wedge_fsc']:.3f}"
-                )
+                wedge = f", wedge FSC {mean['wedge_fsc']:.3f}" if math.isfinite(mean["wedge_fsc"]) else ""
+                self.teller.message(f"step {p.step}: loss {loss:.4g}, validation {mean['snr_db']:.2f} dB{wedge}")
         if last or p.step % o.checkpoint_every == 0:
             self.log.keep()
             self.state.save(self.checkpoint, self.identity)

@@ -161,7 +161,7 @@ def ready_pair(pair: CheckedPair, folder: Path, chain: ProjectionFilter, tell: T
     stores = {kind: _store(pair, kind, folder, chain, tell) for kind in pair.series}
     frame, (z0, z1) = pair.frame, pair.z_limits
     _, ny, nx = frame.volume_zyx
-    split = ny - min(ny - 1, round(ny * pair.options.held_out))
+    split = ny - _held_rows(ny, pair.options.held_out)
     scenes, found = [], {}
     sign = -1.0 if pair.options.invert_reference else 1.0
     for kind, store in stores.items():
@@ -172,10 +172,15 @@ def ready_pair(pair: CheckedPair, folder: Path, chain: ProjectionFilter, tell: T
             PairScene(store, pair.volumes[kind], frame, census.mean, gain, census.deviation * scale.gain, inside)
         )
         found[kind] = {"stack": store.attributes["content_hash"], "reference": census.sha256, "gain": gain}
-    held = Box((z0, split, 0), (z1, ny, nx)) if split < ny else Box((z0, 0, 0), (z1, ny, nx))
+    held = Box((z0, split if split < ny else 0, 0), (z1, ny, nx))
     identity = {"inputs": found, **_geometry(pair)}
     main = next(iter(pair.series.values()))
     return Pair(main.stack.path.stem, pair.options.weight, tuple(scenes), held, pair.layout.pixel_angstrom, identity)
+
+
+def _held_rows(rows: int, share: float) -> int:
+    """Rows that only validation sees: the share, but no fewer than 24 unless that is more than a quarter."""
+    return 0 if share == 0 else max(round(rows * share), min(24, rows // 4))
 
 
 def _geometry(pair: CheckedPair) -> dict[str, Any]:

@@ -116,6 +116,8 @@ def _wedge_fsc(estimate: Float32s, truth: Float32s, tilts_deg: Floats) -> float:
         return float("nan")
     tilts = (float(tilts_deg.min()), float(tilts_deg.max()))
     found = fourier_shell_correlation(estimate, truth, voxel_angstrom=1.0, tilt_range_deg=tilts)
-    band, sums = (found.frequency >= BAND[0]) & (found.frequency <= BAND[1]), found.sums["wedge"]
+    half_shell = 0.5 / min(truth.shape)
+    band = (found.frequency >= BAND[0] - half_shell) & (found.frequency <= BAND[1] + half_shell)
+    sums = found.sums["wedge"]
     power = float(sums.power_a[band].sum() * sums.power_b[band].sum())
     return float(sums.cross[band].sum()) / power**0.5 if power > 0 else float("nan")

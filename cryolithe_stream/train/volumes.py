@@ -18,7 +18,7 @@ from cryolithe_stream.network.filters import ProjectionFilter
 from cryolithe_stream.simulate import project
 from cryolithe_stream.store import ProjectionStore
 
-_ROWS = 32
+_ROWS = 64
 _TILTS = 15
 _SIGNIFICANT = 5.0
 
@@ -106,9 +106,12 @@ def fit_scale(
 
 
 def _seen(tilts_deg: Floats, frame: VolumeFrame) -> NDArray[np.bool_]:
-    """The columns `(tilt, column)` whose rays pass through the volume from its top to its bottom."""
+    """The columns `(tilt, column)` whose rays pass through the volume from its top to its bottom.
+
+    A sixteenth of the width is left out at both sides, where a filtered row shows its end.
+    """
     (nz, _, nx), width, theta = frame.volume_zyx, frame.detector_yx[1], np.deg2rad(tilts_deg)
-    reach = nx / 2 * np.cos(theta) - nz / 2 * np.abs(np.sin(theta))
+    reach = np.minimum(nx / 2 * np.cos(theta) - nz / 2 * np.abs(np.sin(theta)), nx * 7 / 16)
     return np.asarray(np.abs(np.arange(width) - _centres(tilts_deg, frame)[:, None]) <= np.maximum(reach, 2)[:, None])
 
 
