@@ -40,7 +40,8 @@ FLAGS = (
     Flag(
         "surroundings",
         "periodic|wide|empty",
-        "What high tilts see beside the volume: itself again, more specimen (takes memory), or nothing.",
+        "What high tilts see beside the volume: itself again, more specimen (three times the memory; for --carbon), "
+        "or nothing.",
         _SPECIMEN,
     ),
     Flag("tilts", "FIRST,LAST,STEP|FILE", "Tilt angles in degrees.", _MICROSCOPE),

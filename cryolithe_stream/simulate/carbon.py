@@ -16,15 +16,16 @@ _ATOMS_PER_A3 = 0.10
 _GRAIN_ANGSTROM = 60.0
 
 
-def carbon_edge(rng: Rng, shape_zyx: Shape3, voxel_angstrom: float, middle_z: float) -> Float32s:
+def carbon_edge(rng: Rng, shape_zyx: Shape3, field_x: int, voxel_angstrom: float, middle_z: float) -> Float32s:
     """A carbon film's share of every voxel, `(z, y, x)`, 0 to 1, with a random curved edge on the low or high x side.
 
-    The film is 150–300 Å thick, takes 12–35 % of the width, and is the rim of a hole of 0.6–1.2 µm radius.
+    The film is 150–300 Å thick, takes 12–35 % of the middle `field_x` columns, and is the rim of a hole of 0.6–1.2 µm
+    radius.
     """
     nz, ny, nx = shape_zyx
     half = rng.uniform(75.0, 150.0) / voxel_angstrom
     radius = rng.uniform(6000.0, 12000.0) / voxel_angstrom
-    reach = rng.uniform(0.12, 0.35) * nx
+    reach = (nx - field_x) / 2 + rng.uniform(0.12, 0.35) * field_x
     from_right = rng.random() < 0.5
     y = np.arange(ny) - rng.uniform(0.2, 0.8) * ny
     x = np.arange(nx)[::-1] if from_right else np.arange(nx)

@@ -47,7 +47,7 @@ class Recipe:
         tilts = options.tilts_deg()
         templates = tuple(template_files(options.templates)) if options.uses("templates") else ()
         hashes = {template_name(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in templates}
-        shape = specimen_shape(options.size, tilts, wide=options.surroundings == "wide")
+        shape = specimen_shape(options.size, tilts, wide=options.beside() == "wide")
         needed = simulation_bytes(shape, options.size[2], tilts, gradient=options.defocus_gradient)
         require_memory(needed, shape)
         content = {"format": 1, "options": options.recipe(), "tilts": tilts.tolist(), "templates": hashes}

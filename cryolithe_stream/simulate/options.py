@@ -45,7 +45,8 @@ class SimulateOptions(BaseModel):
     `size` (z, y, x) in voxels; `pixel_size` and `ice_thickness` in Å, `defocus` in µm, each one number or a range that
     every series draws from; `dose` e/Å² of the whole series; `snr` in decibels, of the full images' specimen without
     gold and carbon. `membranes`, `filaments`, `lattices` and `gold`: true for in every series, false for in none, None
-    for in some. `particles` None: templates where they are given, else procedural.
+    for in some. `particles` None: templates where they are given, else procedural. `surroundings` None: wide with
+    carbon, else periodic.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,7 +68,7 @@ class SimulateOptions(BaseModel):
     carbon: bool = False
     ice_thickness: PositiveRange | None = None
     ice_tilt: Annotated[float, Field(ge=0, le=30), BeforeValidator(_number)] = 0.0
-    surroundings: Surroundings = "periodic"
+    surroundings: Surroundings | None = None
     tilts: Annotated[str, BeforeValidator(parse_tilts)] = "-60,60,3"
     defocus: PositiveRange | None = None
     defocus_gradient: bool = False
@@ -133,6 +134,10 @@ class SimulateOptions(BaseModel):
         chosen = self.particles or ("templates" if self.templates else "procedural")
         return chosen in (kind, "both")
 
+    def beside(self) -> Surroundings:
+        """What lies beside the volume along x."""
+        return self.surroundings or ("wide" if self.carbon else "periodic")
+
     def phantom(self, shape_zyx: Shape3, voxel_angstrom: float, ice_angstrom: float | None) -> PhantomOptions:
         """What the phantom of one series may hold."""
         parts = {n: getattr(self, n) for n in ("membranes", "filaments", "lattices", "gold")}
@@ -141,13 +146,14 @@ class SimulateOptions(BaseModel):
             voxel_angstrom=(voxel_angstrom, voxel_angstrom),
             particles=tuple(PARTICLES) if self.uses("procedural") else (),
             **{name: wanted is not False for name, wanted in parts.items()},
-            periodic_x=self.surroundings == "periodic",
+            periodic_x=self.beside() == "periodic",
             clutter=self.clutter,
             certain=tuple(name for name, wanted in parts.items() if wanted),
             crowding=self.crowding,
             ice_angstrom=ice_angstrom,
             ice_tilt_deg=self.ice_tilt,
             carbon=self.carbon,
+            field_x=self.size[2],
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -33,7 +33,8 @@ class PhantomOptions:
     goes on without end along x (see `project`), else it ends at the volume's sides. `certain` names parts that no
     phantom lacks: membranes, filaments, lattices, gold. `crowding` is the share of the ice that particles take, inside
     cells and outside, and `ice_angstrom` its thickness, tilted by `ice_tilt_deg`; without them both are random.
-    `carbon` adds the edge of a carbon film.
+    `carbon` adds the edge of a carbon film. `field_x` columns in the middle are what will be looked at, if not all:
+    the edge enters there, and there are as many membranes, filaments and beads as so many more fields hold.
     """
 
     shape_zyx: Shape3 = (128, 96, 320)
@@ -50,6 +51,12 @@ class PhantomOptions:
     ice_angstrom: float | None = None
     ice_tilt_deg: float = 0.0
     carbon: bool = False
+    field_x: int | None = None
+
+    @property
+    def fields(self) -> int:
+        """How many fields the specimen is wide, 1 or more."""
+        return max(1, round(self.shape_zyx[2] / (self.field_x or self.shape_zyx[2])))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +108,7 @@ def make_phantom(
         tally["membranes"] = _add_membranes(mass, rng, voxel, crowd, options)
     blobs: list[Blobs] = []
     if options.filaments:
-        blobs += _filaments(rng, voxel, crowd, certain="filaments" in options.certain)
+        blobs += _filaments(rng, voxel, crowd, options)
         tally["filaments"] = len(blobs)
     if options.lattices and (rng.random() < 0.12 or "lattices" in options.certain):
         blobs.append(_lattice(rng, voxel, options))
@@ -151,7 +158,8 @@ def _film(seed: int, voxel: float, crowd: Crowd, options: PhantomOptions) -> Flo
     """A carbon film's share of the voxels, of which the crowd is then kept free."""
     (sections,) = np.nonzero(crowd.odds.any(axis=(1, 2)))
     middle = float(sections.mean() + 0.5) * options.shape_zyx[0] / len(crowd.odds) if len(sections) else 0.0
-    film = carbon_edge(np.random.default_rng([seed, 5]), options.shape_zyx, voxel, middle)
+    shown = options.field_x or options.shape_zyx[2]
+    film = carbon_edge(np.random.default_rng([seed, 5]), options.shape_zyx, shown, voxel, middle)
     crowd.without(film)
     return film
 
@@ -181,15 +189,19 @@ def _particles(rng: Rng, voxel: float, crowd: Crowd, mass: Float32s, options: Ph
 def _add_membranes(mass: Float32s, rng: Rng, voxel: float, crowd: Crowd, options: PhantomOptions) -> int:
     """Draws bilayers, single or double, with proteins on them; how many."""
     shape, wrap = options.shape_zyx, options.periodic_x
-    kinds = ["vesicle"] * int(rng.choice([0, 0, 1, 2, 4])) + ["sheet"] * int(rng.choice([0, 0, 0, 0, 1]))
-    kinds += ["tube"] * int(rng.choice([0, 0, 0, 0, 1]))
+    kinds: list[str] = []
+    for _ in range(options.fields):
+        kinds += ["vesicle"] * int(rng.choice([0, 0, 1, 2, 4])) + ["sheet"] * int(rng.choice([0, 0, 0, 0, 1]))
+        kinds += ["tube"] * int(rng.choice([0, 0, 0, 0, 1]))
     cells = ["vesicle"] * int(rng.random() < 0.35)
     if not kinds + cells and "membranes" in options.certain:
-        kinds = ["vesicle"]
+        kinds = ["vesicle"] * options.fields
     height = rng.uniform(0.5, 1.1)
     studs: list[Blobs] = []
     for number, kind in enumerate(cells + kinds):
         surface = membranes.random_surface(rng, kind, shape, voxel, cell=number < len(cells))
+        if number == 0 and "membranes" in options.certain:
+            surface = _in_field(surface, options)
         spots = membranes.add_bilayer(mass, surface, voxel, height, rng, periodic_x=wrap)
         if number < len(cells) and options.crowding is None:
             crowd.fill_inside(surface, rng)
@@ -206,9 +218,17 @@ def _add_membranes(mass: Float32s, rng: Rng, voxel: float, crowd: Crowd, options
     return len(cells + kinds)
 
 
-def _filaments(rng: Rng, voxel: float, crowd: Crowd, *, certain: bool) -> list[Blobs]:
+def _in_field(surface: membranes.Surface, options: PhantomOptions) -> membranes.Surface:
+    """The surface with its centre moved along x into the columns that will be looked at."""
+    nx = options.shape_zyx[2]
+    shown = options.field_x or nx
+    z, y, x = surface.centre_zyx
+    return replace(surface, centre_zyx=np.array([z, y, (nx - shown) / 2 + x / nx * shown]))
+
+
+def _filaments(rng: Rng, voxel: float, crowd: Crowd, options: PhantomOptions) -> list[Blobs]:
     """Filaments of one or two kinds, parallel (a bundle) or not."""
-    count = int(rng.choice([0, 0, 0, 3, 10, 25])) or 3 * certain
+    count = options.fields * (int(rng.choice([0, 0, 0, 3, 10, 25])) or 3 * ("filaments" in options.certain))
     common = rng.standard_normal(3)
     spread = rng.choice([0.1, 2.0])
     helices = [filaments.random_helix(rng) for _ in range(rng.integers(1, 3))]
@@ -245,7 +265,7 @@ def _clutter(rng: Rng, voxel: float, crowd: Crowd) -> Blobs:
 
 def _gold(rng: Rng, voxel: float, crowd: Crowd, options: PhantomOptions) -> tuple[Float32s, int]:
     """Gold beads of 10 nm on the faces of the ice, and how many."""
-    n = int(rng.integers(1, 11))
+    n = options.fields * int(rng.integers(1, 11))
     points = np.array([crowd.face(rng) for _ in range(n)])
     sigma = np.full(n, 50.0 / np.sqrt(5.0) / voxel)
     heights = -rng.uniform(6.0, 12.0) * np.ones(n)
