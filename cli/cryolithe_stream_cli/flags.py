@@ -56,7 +56,7 @@ FLAGS = (
     Flag("oversample", "K", "Grid points a pixel for the features engine; more is closer to exact.", _RECONSTRUCTION),
     Flag("grid", "true|public", "Voxels one pixel apart, or the public code's spacing.", _RECONSTRUCTION),
     Flag("thickness", "N", "Voxels of the output along z.", _RECONSTRUCTION),
-    Flag("bin", "N", "Bin the projections N times.", _RECONSTRUCTION),
+    Flag("bin", "N", "Bin the projections N times; default: as the model needs it.", _RECONSTRUCTION),
     Flag("roi", "Z0:Z1,Y0:Y1,X0:X1", "Only this box of the full volume.", _RECONSTRUCTION),
     Flag("patch_scale", "S", "Spacing of the patch's samples in pixels.", _RECONSTRUCTION),
     Flag("output", "PATH", "The tomogram: OUT.ome.zarr or OUT.mrc.", _OUTPUT),

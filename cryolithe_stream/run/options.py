@@ -66,7 +66,7 @@ class RunOptions(BaseModel):
     oversample: Count | None = None
     grid: Annotated[Grid, BeforeValidator(_choice)] = "true"
     thickness: Count | None = None
-    bin: Count = 1
+    bin: Count | None = None
     pixel_size: Positive | None = None
     alignment_pixel_size: Positive | None = None
     roi: Annotated[str, BeforeValidator(parse_roi)] | None = None

@@ -49,6 +49,7 @@ class RunPlan:
             "stack": str(s.options.stack),
             "tilts": s.series[0].n_tilts,
             "projections_tyx": list(s.layout.shape_tyx),
+            "bin": s.bin,
             "voxel_angstrom": s.layout.pixel_angstrom,
             "thickness_from": s.thickness_from,
             "model": s.model.name if s.model else None,
@@ -148,7 +149,7 @@ def _prepare(survey: Survey, work: Workspace, ledger: Ledger, progress: Progress
         prepared = prepare_projections(
             series,
             work.projections(name),
-            bin=survey.options.bin,
+            bin=survey.bin,
             invert=survey.options.invert,
             filter=survey.model.filter if survey.model else ProjectionFilter(CosineRamp()),
             pad_to_square=survey.options.grid == "public",
@@ -226,9 +227,10 @@ def _one_shard(level: int, task: tuple[Path, tuple[int, int, int]]) -> str:
 
 def _describe(survey: Survey, plan: BlockPlan) -> str:
     nz, ny, nx = survey.window.shape
+    chosen = f" (binned by {survey.bin} for the model)" if survey.bin > 1 and survey.options.bin is None else ""
     what = f"model {survey.model.name}" if survey.model else "filtered back-projection"
     return (
-        f"{nz} × {ny} × {nx} voxels (z, y, x) of {survey.layout.pixel_angstrom:.4g} Å, thickness from "
+        f"{nz} × {ny} × {nx} voxels (z, y, x) of {survey.layout.pixel_angstrom:.4g} Å{chosen}, thickness from "
         f"{survey.thickness_from}; {what}, {survey.recipe.precision} on {survey.recipe.device}; {len(plan)} blocks"
     )
 

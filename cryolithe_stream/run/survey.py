@@ -31,12 +31,14 @@ DEFAULT_OVERSAMPLE = 8
 class Survey:
     """Everything that is known of a run before it starts.
 
-    `series` holds the stack, or the stack and its odd and even halves; `frame` the full volume over the prepared
-    projections, `window` the part of it that is written; `thickness_from` says where the thickness comes from.
+    `series` holds the stack, or the stack and its odd and even halves, `bin` how often it is binned; `frame` is the full
+    volume over the prepared projections, `window` the part of it that is written; `thickness_from` says where the
+    thickness comes from.
     """
 
     options: RunOptions
     series: tuple[TiltSeries, ...]
+    bin: int
     layout: ProjectionLayout
     model: Model | None
     recipe: Recipe
@@ -55,6 +57,7 @@ class Survey:
         return {
             **self.options.describes_voxels(),
             "exclude": None,
+            "bin": self.bin,
             "thickness": self.frame.volume_zyx[0],
             "volume_zyx": list(self.frame.volume_zyx),
             "roi": str(self.window),
@@ -74,10 +77,11 @@ class Survey:
 def survey_run(options: RunOptions) -> Survey:
     """Read headers, angles, alignment and the model, and plan the blocks. Raises InputError for what cannot be run."""
     series = _series(options)
-    prepared = layout(series[0], bin=options.bin, pad_to_square=options.grid == "public")
     model = None if options.method == "fbp" else load_model(options.model)
+    binning = _binning(options, model, series[0])
     if model is not None:
-        _check_pixel(model, series[0], options.bin)
+        _check_pixel(model, series[0], binning)
+    prepared = layout(series[0], bin=binning, pad_to_square=options.grid == "public")
     recipe = _recipe(options, model)
     thickness, thickness_from = _thickness(options, prepared)
     frame = VolumeFrame(
@@ -92,7 +96,9 @@ def survey_run(options: RunOptions) -> Survey:
     gpus = 1 if recipe.device.startswith("cuda") else 0
     size = cluster_size(options.cluster, gpus=gpus)
     plan = _plan(options, series[0], frame, window, reconstructor, size)
-    return Survey(options, series, prepared, model, recipe, frame, window, thickness_from, reconstructor, plan, size)
+    return Survey(
+        options, series, binning, prepared, model, recipe, frame, window, thickness_from, reconstructor, plan, size
+    )
 
 
 def _series(options: RunOptions) -> tuple[TiltSeries, ...]:
@@ -120,6 +126,24 @@ def _series(options: RunOptions) -> tuple[TiltSeries, ...]:
     return (main, *halves)
 
 
+def _binning(options: RunOptions, model: Model | None, series: TiltSeries) -> int:
+    """The binning that was asked for, else the least that the model is meant for.
+
+    Where thickness or region are given, in voxels, it stays 1: they would mean something else.
+    """
+    if options.bin is not None:
+        return options.bin
+    counted = options.thickness is not None or options.roi is not None
+    fitting = [] if model is None or counted else _fitting(model, series)
+    return fitting[0] if fitting else 1
+
+
+def _fitting(model: Model, series: TiltSeries) -> list[int]:
+    """How often the stack can be binned for the model's range of pixel sizes."""
+    low, high = model.pixel_range_angstrom or (0.0, np.inf)
+    return [b for b in range(1, 33) if low <= series.pixel_angstrom * b <= high]
+
+
 def _check_pixel(model: Model, series: TiltSeries, binning: int) -> None:
     if model.pixel_range_angstrom is None:
         return
@@ -127,7 +151,7 @@ def _check_pixel(model: Model, series: TiltSeries, binning: int) -> None:
     pixel = series.pixel_angstrom * binning
     if low <= pixel <= high:
         return
-    fits = [b for b in range(1, 33) if low <= series.pixel_angstrom * b <= high]
+    fits = _fitting(model, series)
     advice = f"--bin {fits[0]} gives {series.pixel_angstrom * fits[0]:.3g} Å" if fits else "no --bin fits this stack"
     warnings.warn(
         f"the model {model.name} is meant for {low:g}–{high:g} Å/pixel, the prepared stack has {pixel:.3g}: {advice}",

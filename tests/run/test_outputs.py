@@ -165,3 +165,7 @@ def test_pixel_sizes_outside_the_models_range_are_told(series, tmp_path):
         warnings.simplefilter("always")
         plan_run(options(tmp_path / "t.ome.zarr", **series, model=str(path), thickness=14))
     assert any("--bin 2 gives 20 Å" in str(w.message) for w in caught)
+    plan = plan_run(options(tmp_path / "t.ome.zarr", **series, model=str(path)))  # nothing that counts voxels
+    assert plan.survey.bin == 2
+    assert plan.summary()["voxel_angstrom"] == 20.0
+    assert plan_run(options(tmp_path / "t.ome.zarr", **series, method="fbp")).survey.bin == 1
