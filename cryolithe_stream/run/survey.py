@@ -31,8 +31,8 @@ DEFAULT_OVERSAMPLE = 8
 class Survey:
     """Everything that is known of a run before it starts.
 
-    `series` holds the stack, or the stack and its odd and even halves, `bin` how often it is binned; `frame` is the full
-    volume over the prepared projections, `window` the part of it that is written; `thickness_from` says where the
+    `series` holds the stack, or the stack and its odd and even halves, `bin` how often it is binned; `frame` is the
+    full volume over the prepared projections, `window` the part of it that is written; `thickness_from` says where the
     thickness comes from.
     """
 
