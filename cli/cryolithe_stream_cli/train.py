@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,8 @@ def train(
         result = train_model(
             options, output, progress, minutes=minutes, overwrite=overwrite, device=device, threads=threads
         )
+    if os.environ.get("RANK", "0") != "0":  # of the processes that torchrun started, one speaks
+        return
     if result.model is None:
         typer.echo(f"{result.status} after step {result.step} of {options.steps}; the same command continues")
     else:

@@ -89,10 +89,11 @@ def _versions() -> dict[str, str]:
 def _page(options: TrainOptions, n_weights: int, card: dict[str, Any], pairs: Sequence[Pair]) -> str:
     """The card as Markdown."""
     low, high = _pixels(options, pairs)
+    start = Path(options.start_from or "random weights").name
     lines = [
         f"# {options.name}",
         "",
-        f"{n_weights:,} weights, started from {Path(options.start_from or 'random ones').name}, trained for {options.steps} steps "
+        f"{n_weights:,} weights, started from {start}, trained for {options.steps} steps "
         f"of {options.batch * card['processes']} examples ({card['minutes']:g} minutes), seed "
         f"{options.seed}. The weights are the exponential moving average. Dark density, {low:.3g} to {high:.3g} Å a "
         "pixel.",

@@ -59,8 +59,9 @@ class Logbook:
         cells = [f"{values[name]:.6g}" if math.isfinite(values.get(name, math.nan)) else "" for name in named]
         self._append([str(p.step), f"{p.minutes:.3f}", *cells])
         if self._events is not None:
-            for name in (name for name in values if math.isfinite(values[name])):
-                self._events.add_scalar(name.replace(" ", "/"), values[name], p.step)
+            with output_faults(self._path):
+                for name in (name for name in values if math.isfinite(values[name])):
+                    self._events.add_scalar(name.replace(" ", "/"), values[name], p.step)
 
     def keep(self) -> None:
         """Bring what was written to the disk, before a checkpoint counts on it."""
@@ -73,7 +74,8 @@ class Logbook:
     def close(self) -> None:
         """End the event files."""
         if self._events is not None:
-            self._events.close()
+            with output_faults(self._path):
+                self._events.close()
 
     def _append(self, cells: list[str]) -> None:
         text = io.StringIO()

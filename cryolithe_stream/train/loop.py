@@ -116,9 +116,12 @@ class Loop:
 
     def _record(self, *, last: bool) -> None:
         """Log, validation and checkpoint, where they are due."""
+        o, p = self.options, self.state.progress
+        keep = last or p.step % o.checkpoint_every == 0
+        if keep and not self.ranks.agree(list(self.state.trainee.parameters())):
+            raise TrainingError(f"after step {p.step} the processes hold different weights", fix="Please report it")
         if self.log is None:
             return
-        o, p = self.options, self.state.progress
         checked = p.step % o.validate_every == 0 or p.step == o.steps
         if checked or p.step % o.log_every == 0:
             rate = learning_rate(p.step - 1, o.steps, o.learning_rate, o.optimiser.warm_up)
@@ -130,7 +133,7 @@ class Loop:
                 mean = mean_scores(scores)
                 wedge = f", wedge FSC {mean['wedge_fsc']:.3f}" if math.isfinite(mean["wedge_fsc"]) else ""
                 self.teller.message(f"step {p.step}: loss {loss:.4g}, validation {mean['snr_db']:.2f} dB{wedge}")
-        if last or p.step % o.checkpoint_every == 0:
+        if keep:
             self.log.keep()
             self.state.save(self.checkpoint, self.identity)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ class SpecimenCache:
                 }
                 if made.gold is not None:
                     arrays["gold"] = made.gold
-                partial = path.with_name(f".{path.stem}.partial.npz")
+                partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.npz")
                 np.savez(partial, **arrays)
                 partial.rename(path)
         self._check(path)

@@ -33,6 +33,17 @@ class Ranks:
         for part, total in zip(parts, flat.split([part.numel() for part in parts]), strict=True):
             part.copy_(total.view_as(part))
 
+    def agree(self, parts: Sequence[Tensor]) -> bool:
+        """Whether tensors are the same to the bit in all processes."""
+        if self.world == 1:
+            return True
+        mine = torch.cat([part.detach().reshape(-1) for part in parts])
+        first = mine.clone()
+        distributed.broadcast(first, 0)
+        differing = (mine != first).any().to(torch.int64)
+        distributed.all_reduce(differing)
+        return not bool(differing)
+
     def wait(self) -> None:
         """Wait until all processes are here."""
         if self.world > 1:

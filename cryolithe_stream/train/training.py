@@ -44,6 +44,19 @@ class Trained:
     step: int
 
 
+class _Silent:
+    """Tells nothing: only the process that writes speaks."""
+
+    def phase(self, name: str, total: int, unit: str) -> None:
+        """Nothing."""
+
+    def advance(self, n: int, voxels: int = 0) -> None:
+        """Nothing."""
+
+    def message(self, text: str) -> None:
+        """Nothing."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Data:
     """What is trained and validated on."""
@@ -80,7 +93,7 @@ def train_model(
     with ranks_of(place) as ranks:
         lock = _open_folder(folder, options, overwrite=overwrite) if ranks.writes else None
         try:
-            return _train(options, folder, teller, ranks, place, deadline)
+            return _train(options, folder, teller if ranks.writes else _Silent(), ranks, place, deadline)
         finally:
             if lock is not None:
                 lock.release()
@@ -136,37 +149,45 @@ def _train(
 def _data(options: TrainOptions, folder: Path, trainee: Trainee, teller: Teller, ranks: Ranks) -> Data:
     """All data, checked before anything large is read and prepared; other processes wait for the one that writes."""
     checked = [check_pair(pair) for pair in options.pairs]
-    sources: list[Source] = []
-    checks: list[Check] = []
-    found: dict[str, Any] = {"start": None if options.start_from is None else trainee.fingerprint}
     points = options.sampling.kind == "points"
-    if (p := options.phantoms) is not None:
-        cache = SpecimenCache(p.cache or folder / "phantoms", p)
-        seeds = [*range(p.first_seed, p.first_seed + p.count), *p.validation_seeds]
-        if ranks.writes:
-            teller.phase("phantoms", len(seeds), "specimens")
-            for seed in seeds:
-                cache.make(seed)
-                teller.advance(1)
-        ranks.wait()
-        recorder = Recorder(cache, options.seed, trainee.preparation)
-        sources.append(PhantomSource(recorder, p.weight, p.pool, p.uses))
-        checks += phantom_checks(cache, trainee, p, points=points)
+    cache = (
+        None
+        if options.phantoms is None
+        else SpecimenCache(options.phantoms.cache or folder / "phantoms", options.phantoms)
+    )
+    if cache is not None and ranks.writes:
+        _make_specimens(cache, teller)
     if not ranks.writes:
-        ranks.wait()
-    if checked and ranks.writes:
+        ranks.wait()  # until the process that writes has made and prepared everything
+    if checked:
         teller.phase("pairs", len(checked), "pairs")
     pairs = []
     for number, pair in enumerate(checked):
         pairs.append(ready_pair(pair, folder / "pairs" / f"{number:03d}", trainee.preparation, teller.message))
-        if ranks.writes:
-            teller.advance(1)
+        teller.advance(1)
     if ranks.writes:
         ranks.wait()
+    sources: list[Source] = []
+    if cache is not None:
+        o = cache.options
+        sources.append(PhantomSource(Recorder(cache, options.seed, trainee.preparation), o.weight, o.pool, o.uses))
     sources += [PairSource(pair) for pair in pairs]
-    checks += pair_checks(pairs, points=points)
-    found["pairs"] = [pair.identity for pair in pairs]
-    return Data(sources, pairs, checks, found)
+    checks: list[Check] = []
+    if ranks.writes:
+        checks = [] if cache is None else phantom_checks(cache, trainee, points=points)
+        checks += pair_checks(pairs, points=points)
+    start = None if options.start_from is None else trainee.fingerprint
+    return Data(sources, pairs, checks, {"start": start, "pairs": [pair.identity for pair in pairs]})
+
+
+def _make_specimens(cache: SpecimenCache, teller: Teller) -> None:
+    """Every specimen that is trained or validated on, unless it is there."""
+    o = cache.options
+    seeds = [*range(o.first_seed, o.first_seed + o.count), *o.validation_seeds]
+    teller.phase("phantoms", len(seeds), "specimens")
+    for seed in seeds:
+        cache.make(seed)
+        teller.advance(1)
 
 
 def _optimiser(options: TrainOptions, trainee: Trainee) -> torch.optim.Optimizer:

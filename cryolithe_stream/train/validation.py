@@ -14,7 +14,6 @@ from cryolithe_stream.evaluate.shells import SMALLEST_SIDE
 from cryolithe_stream.geometry import Box, Float32s, Floats, strips_for_grid
 from cryolithe_stream.simulate import Acquisition
 from cryolithe_stream.train.example import Crop, Sampler
-from cryolithe_stream.train.options import PhantomOptions
 from cryolithe_stream.train.pairs import Pair
 from cryolithe_stream.train.phantoms import SpecimenCache, record
 from cryolithe_stream.train.scene import Scene, truth_around
@@ -44,8 +43,9 @@ class Check:
     box: Box
 
 
-def phantom_checks(cache: SpecimenCache, trainee: Trainee, options: PhantomOptions, *, points: bool) -> list[Check]:
+def phantom_checks(cache: SpecimenCache, trainee: Trainee, *, points: bool) -> list[Check]:
     """Recordings of unseen phantoms at −5 and 5 dB, ±60° by 3°."""
+    options = cache.options
     faults = Acquisition(**options.faults.model_dump())
     found = []
     for seed in options.validation_seeds:
