@@ -52,7 +52,7 @@ class SeriesEntry(_Checked):
     """One series: its files and what is known of it, one value per tilt in the lists, in the stack's order.
 
     `snr_db` is that of the full stack, the sum of the halves; theirs are 3.01 dB lower. `noise_sigma` is the full
-    stack's, `counts_per_pixel` the electrons expected where no specimen is. Doses are in e/Å², defocus in µm.
+    stack's, `counts_per_pixel` the electrons of its mean pixel. Doses are in e/Å², defocus in µm.
     """
 
     name: Name

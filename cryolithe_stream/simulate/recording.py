@@ -25,12 +25,11 @@ from cryolithe_stream.store import output_faults
 class Recording:
     """Noiseless images on disk, `(tilt, y, x)`, and what their noise shall be.
 
-    `variance` is the specimen's without gold and carbon. With Poisson noise `contrast` turns density times voxels into
-    relative intensity and `counts` electrons are expected where no specimen is.
+    With Poisson noise `contrast` turns density times voxels into relative intensity, and a pixel gets `counts`
+    electrons on average.
     """
 
     images: np.memmap[Any, np.dtype[np.float32]]
-    variance: float
     snr_db: float | None
     sigma: float | None
     contrast: float
@@ -69,17 +68,20 @@ class Conditions:
 def record(phantom: Phantom, conditions: Conditions, options: SimulateOptions, scratch: Path) -> Recording:
     """The noiseless images of a phantom, written to the file `scratch`, with the noise that the options ask for.
 
+    The SNR is that of the specimen without gold and carbon: its variance over the whole stack, with Poisson noise the
+    mean of its variances in the images.
     Raises InputError for a specimen without contrast when an SNR is asked for.
     """
     _, ny, nx = options.size
     pixel = phantom.voxel_angstrom
     contrast = 2 * options.microscope().phase_per_volt_angstrom * VOLTS_PER_UNIT * pixel
-    total = square = intensity = 0.0
+    total = square = within = intensity = 0.0
     # Written as a file, mapped only for reading: a full disk is then an error, not a SIGBUS.
     with output_faults(scratch), scratch.open("wb") as file:
         for specimen, support in _formed(phantom, conditions, options, (ny, nx)):
             total += float(specimen.sum(dtype=np.float64))
             square += float((specimen.astype(np.float64) ** 2).sum())
+            within += float(specimen.var(dtype=np.float64)) / len(conditions.tilts_deg)
             image = np.ascontiguousarray(specimen + support, np.float32)
             if options.noise == "poisson":
                 intensity += float(relative_intensity(image, contrast).sum(dtype=np.float64))
@@ -94,15 +96,19 @@ def record(phantom: Phantom, conditions: Conditions, options: SimulateOptions, s
         sigma = float(np.sqrt(variance / 10 ** (snr / 10)))
     elif options.noise == "poisson":
         mean = intensity / images.size
-        relative = contrast**2 * variance / mean
+        relative = contrast**2 * within / mean
         counts = conditions.dose_per_tilt * pixel**2 if snr is None else 10 ** (snr / 10) / relative
         snr = snr if snr is not None else float(10 * np.log10(max(counts * relative, 1e-30)))
-    return Recording(images, variance, snr, sigma, contrast, counts, phantom.seed)
+    return Recording(images, snr, sigma, contrast, counts, phantom.seed)
 
 
 def relative_intensity(image: Float32s, contrast: float) -> Float32s:
-    """Intensity behind the specimen over that in front, 1 + c·s and never below 0, c per density times voxel."""
-    return np.asarray(np.maximum(np.float32(1) + np.float32(contrast) * image, np.float32(0)), np.float32)
+    """Intensity over its mean in an image of density times voxels, 1 + c·(s − mean of s) and never below 0.
+
+    An image's mean is not transferred: it is the thickness that it would tell, not the contrast of a phase object.
+    """
+    centred = image - image.mean(dtype=np.float64).astype(np.float32)
+    return np.asarray(np.maximum(np.float32(1) + np.float32(contrast) * centred, np.float32(0)), np.float32)
 
 
 def _formed(
