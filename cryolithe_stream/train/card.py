@@ -22,6 +22,8 @@ from cryolithe_stream.train.pairs import Pair
 from cryolithe_stream.train.trainee import Trainee
 from cryolithe_stream.train.validation import Score
 
+_MOST_LINES = 20
+
 
 def write_outcome(
     folder: Path,
@@ -106,10 +108,11 @@ def _page(options: TrainOptions, n_weights: int, card: dict[str, Any], pairs: Se
             f"- {p.count} phantoms (seeds from {p.first_seed}), {p.rows} × {p.width} detectors, "
             f"{p.snr_db[0]:g} to {p.snr_db[1]:g} dB; weight {p.weight:g}."
         )
-    lines += [
-        f"- Pair {pair.name}: {len(pair.scenes)} stacks, {pair.pixel_angstrom:.4g} Å a pixel; weight {pair.weight:g}."
+    shown = [
+        f"- Pair {pair.name}: {len(pair.scenes)} stacks, {pair.pixel_angstrom:.4g} Å a pixel; weight {pair.weight:.3g}."
         for pair in pairs
     ]
+    lines += shown if len(shown) <= _MOST_LINES else [*shown[:_MOST_LINES], f"- {len(shown) - _MOST_LINES} more pairs."]
     lines += [
         "",
         "## Validation",

@@ -11,8 +11,8 @@ from torch import Tensor
 from cryolithe_stream.geometry import Box, Float32s, Floats, SampleGrid
 from cryolithe_stream.geometry.strips import column_ranges, row_range
 from cryolithe_stream.network.wavelet import Wavelet
-from cryolithe_stream.train.options import SamplingOptions
 from cryolithe_stream.train.scene import Range, Scene, truth_around
+from cryolithe_stream.train.sections import SamplingOptions
 
 Span = tuple[int, int]
 
@@ -78,7 +78,7 @@ class Sampler:
         drawn = self if self.loose is None else replace(self, margin=self.loose)
         spans = [
             drawn._span(a, b, size, rng)
-            for a, b, size in zip(inside.start, inside.stop, self.options.crop_zyx, strict=True)
+            for a, b, size in zip(inside.start, inside.stop, self.options.crop_zyx or (None,) * 3, strict=True)
         ]
         return drawn.crop(scene, _box(spans), inside)
 

@@ -1,4 +1,4 @@
-"""Pairs of a tilt series and a tomogram: checked, prepared into Zarr beside the training, and read by parts."""
+"""Pairs of a tilt series and a tomogram: prepared into Zarr beside the training, and read by parts."""
 
 from __future__ import annotations
 
@@ -7,26 +7,22 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from cryolithe_stream.errors import InputError
-from cryolithe_stream.evaluate import Volume, open_volume
+from cryolithe_stream.evaluate import Volume
 from cryolithe_stream.geometry import Box, Float32s, Floats, StripLayout, VolumeFrame
 from cryolithe_stream.network.filter_records import filter_record, filter_tensors
 from cryolithe_stream.network.filters import ProjectionFilter
-from cryolithe_stream.prepare import ProjectionLayout, layout, prepare_projections
-from cryolithe_stream.read import TiltSeries, read_tilt_series
+from cryolithe_stream.prepare import prepare_projections
 from cryolithe_stream.store import ProjectionStore, output_faults
 from cryolithe_stream.store.atomic import write_atomically
-from cryolithe_stream.train.options import PairOptions
+from cryolithe_stream.train.checked import CheckedPair, Kind
 from cryolithe_stream.train.scene import Range
 from cryolithe_stream.train.volumes import Census, Scale, fit_scale, take_census
 
-Kind = Literal["full", "odd", "even"]
 Told = Callable[[str], None]
-_PIXEL_TOLERANCE = 0.03
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,94 +62,6 @@ class Pair:
     held_out: Box
     pixel_angstrom: float
     identity: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CheckedPair:
-    """A pair whose headers fit each other: nothing large has been read."""
-
-    options: PairOptions
-    series: dict[Kind, TiltSeries]
-    volumes: dict[Kind, Volume]
-    layout: ProjectionLayout
-
-    @property
-    def frame(self) -> VolumeFrame:
-        """The reference over the prepared projections."""
-        shape = next(iter(self.volumes.values())).shape_zyx
-        made = self.layout
-        return VolumeFrame(shape, made.shape_tyx[1:], made.axis_offset_px, made.shift_zx_px)
-
-    @property
-    def z_limits(self) -> tuple[int, int]:
-        """The sections that are used."""
-        return self.options.z_limits or (0, self.frame.volume_zyx[0])
-
-
-def check_pair(options: PairOptions) -> CheckedPair:
-    """The pair that the options name, its headers read. Raises InputError that names both values of a misfit."""
-    series = {kind: _series(options, path) for kind, path in _stacks(options).items()}
-    main = next(iter(series.values()))
-    for other in series.values():
-        if other.stack.shape != main.stack.shape:
-            raise InputError(
-                f"{other.stack.path} has shape {other.stack.shape}, {main.stack.path} has {main.stack.shape}",
-                fix="Give half stacks of the same views and size",
-            )
-    made = layout(main, options.bin)
-    volumes = {kind: open_volume(path) for kind, path in _references(options).items()}
-    for volume in volumes.values():
-        _check_volume(volume, made, main, options)
-    return CheckedPair(options, series, volumes, made)
-
-
-def _stacks(options: PairOptions) -> dict[Kind, Path]:
-    """The stacks that serve as inputs, each with a reference of its own."""
-    found: dict[Kind, Path] = {} if options.reference is None else {"full": options.stack}
-    if options.odd is not None and options.even is not None:
-        found |= {"odd": options.odd, "even": options.even}
-    return found
-
-
-def _references(options: PairOptions) -> dict[Kind, Path]:
-    """The tomogram that belongs to each input: with halves of it, that of the other half (their noise differs)."""
-    found: dict[Kind, Path | None] = dict.fromkeys(_stacks(options), options.reference)
-    if options.reference_odd is not None:
-        found["odd"], found["even"] = options.reference_even, options.reference_odd
-    return {kind: path for kind, path in found.items() if path is not None}
-
-
-def _series(options: PairOptions, stack: Path) -> TiltSeries:
-    return read_tilt_series(
-        stack,
-        angles=options.angles,
-        alignment=options.alignment,
-        alignment_angstrom=options.alignment_pixel_size,
-        pixel_angstrom=options.pixel_size,
-        exclude=options.exclude,
-    )
-
-
-def _check_volume(volume: Volume, made: ProjectionLayout, series: TiltSeries, options: PairOptions) -> None:
-    detector, shape = made.shape_tyx[1:], volume.shape_zyx
-    if shape[1:] != detector:
-        raise InputError(
-            f"the reference {volume.name} has {shape[1]} rows and {shape[2]} columns (z, y, x: {shape}), the prepared "
-            f"stack {series.stack.path} has {detector[0]} and {detector[1]} (bin {options.bin})",
-            fix="Set the bin that the reference was made with, or make it from this stack",
-        )
-    voxel = volume.voxel_angstrom
-    if voxel is not None and abs(voxel / made.pixel_angstrom - 1) > _PIXEL_TOLERANCE:
-        raise InputError(
-            f"the reference {volume.name} has voxels of {voxel:.4g} angstrom, the prepared stack {series.stack.path} "
-            f"has pixels of {made.pixel_angstrom:.4g}",
-            fix="Set bin and pixel_size so that they agree",
-        )
-    if options.z_limits is not None and options.z_limits[1] > shape[0]:
-        raise InputError(
-            f"z_limits {list(options.z_limits)} leave the reference {volume.name} of {shape[0]} sections",
-            fix="Keep them inside",
-        )
 
 
 def ready_pair(pair: CheckedPair, folder: Path, chain: ProjectionFilter, tell: Told) -> Pair:

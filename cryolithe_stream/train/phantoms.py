@@ -18,7 +18,7 @@ from cryolithe_stream.network.filters import ProjectionFilter
 from cryolithe_stream.simulate import Acquisition, Phantom, acquire, make_phantom, project, random_tilts
 from cryolithe_stream.simulate import PhantomOptions as Contents
 from cryolithe_stream.store import output_faults
-from cryolithe_stream.train.options import PhantomOptions
+from cryolithe_stream.train.data_options import PhantomOptions
 from cryolithe_stream.train.scene import Range
 
 Halves = NDArray[np.float16]

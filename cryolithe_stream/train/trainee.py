@@ -25,7 +25,8 @@ from cryolithe_stream.network.wavelet import Wavelet
 from cryolithe_stream.train.example import Example, Points, Sampler
 from cryolithe_stream.train.forward import Predictor, predict
 from cryolithe_stream.train.learned import LearnedFilter, PatchScale, sample_patches
-from cryolithe_stream.train.options import NetworkOptions, TrainOptions
+from cryolithe_stream.train.options import TrainOptions
+from cryolithe_stream.train.sections import NetworkOptions
 
 LOSSES = {"l1": functional.l1_loss, "l2": functional.mse_loss, "smooth_l1": functional.smooth_l1_loss}
 _COMPACT: dict[str, Any] = {
@@ -81,8 +82,9 @@ class Trainee(nn.Module):
         slices, context = self.predictor.slices, self.predictor.context
         reach = slices.config.patch_size // 2 * self.plan.patch_scale * (2.0 if self.patch_scale is not None else 1.0)
         margin, stride = ((0, 0), 1) if context is None else (_margin(context), context.stride)
-        loose = _loosened(margin, options.sampling.margin)
-        for axis, size in zip("zyx", options.sampling.crop_zyx, strict=True):
+        sampling = options.sampling.settled(context=context is not None)
+        loose = _loosened(margin, sampling.margin)
+        for axis, size in zip("zyx", sampling.crop_zyx or (), strict=True):
             if size is not None and size - size % stride < sum(loose) + stride:
                 raise InputError(
                     f"sampling.crop_zyx: {size} along {axis} leaves nothing between margins of {loose[0]} and "
@@ -90,7 +92,7 @@ class Trainee(nn.Module):
                     fix=f"Give at least {sum(loose) + 2 * stride}, or a smaller sampling.margin",
                 )
         whole_rows = self.filter is not None
-        return Sampler(options.sampling, reach, self.plan.wavelet, margin, stride, whole_rows, loose)
+        return Sampler(sampling, reach, self.plan.wavelet, margin, stride, whole_rows, loose)
 
     def values(self, example: Example) -> Tensor:
         """Values `(channel, …)` of an example's points, float32, where its target is."""

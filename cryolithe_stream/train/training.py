@@ -18,11 +18,12 @@ from cryolithe_stream.store import output_faults
 from cryolithe_stream.store.atomic import write_atomically
 from cryolithe_stream.store.lock import WriterLock
 from cryolithe_stream.train.card import write_outcome
+from cryolithe_stream.train.checked import check_pair, simulated_pairs
 from cryolithe_stream.train.checkpoint import Progress, State, read_identity
 from cryolithe_stream.train.logbook import Logbook, Teller
 from cryolithe_stream.train.loop import Ending, Loop
 from cryolithe_stream.train.options import TrainOptions
-from cryolithe_stream.train.pairs import Pair, check_pair, ready_pair
+from cryolithe_stream.train.pairs import Pair, ready_pair
 from cryolithe_stream.train.phantoms import Recorder, SpecimenCache
 from cryolithe_stream.train.ranks import Ranks, device_of_rank, ranks_of
 from cryolithe_stream.train.schedule import averaged
@@ -148,7 +149,8 @@ def _train(
 
 def _data(options: TrainOptions, folder: Path, trainee: Trainee, teller: Teller, ranks: Ranks) -> Data:
     """All data, checked before anything large is read and prepared; other processes wait for the one that writes."""
-    checked = [check_pair(pair) for pair in options.pairs]
+    given = [*options.pairs, *(pair for folder in options.simulated for pair in simulated_pairs(folder))]
+    checked = [check_pair(pair) for pair in given]
     points = options.sampling.kind == "points"
     cache = (
         None

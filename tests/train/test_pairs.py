@@ -14,8 +14,9 @@ from train_support import write_mrc, write_pair
 from cryolithe_stream.errors import CryolitheWarning, InputError
 from cryolithe_stream.geometry import Box
 from cryolithe_stream.network import CosineRamp, ProjectionFilter
-from cryolithe_stream.train.options import PairOptions
-from cryolithe_stream.train.pairs import check_pair, ready_pair
+from cryolithe_stream.train.checked import check_pair
+from cryolithe_stream.train.data_options import PairOptions
+from cryolithe_stream.train.pairs import ready_pair
 from cryolithe_stream.train.phantoms import prepared
 
 RAMP = ProjectionFilter(ramp=CosineRamp())

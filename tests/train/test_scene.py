@@ -12,9 +12,9 @@ from cryolithe_stream.geometry import Box, VolumeFrame
 from cryolithe_stream.network import Context, ContextConfig, CosineRamp, ProjectionFilter, Wavelet
 from cryolithe_stream.simulate import CLEAN, PhantomOptions, make_phantom, project
 from cryolithe_stream.train.example import Sampler
-from cryolithe_stream.train.options import SamplingOptions
 from cryolithe_stream.train.phantoms import Recording, prepared, record, specimen_of
 from cryolithe_stream.train.scene import FewerTilts, Mirrored, random_tilt_subset, truth_around
+from cryolithe_stream.train.sections import SamplingOptions
 from cryolithe_stream.train.trainee import _margin
 
 RAMP = ProjectionFilter(ramp=CosineRamp())
