@@ -21,7 +21,7 @@ from cryolithe_stream.simulate.memory import require_memory, simulation_bytes, s
 from cryolithe_stream.simulate.options import SimulateOptions
 from cryolithe_stream.simulate.phantom import Phantom, make_phantom
 from cryolithe_stream.simulate.recording import Conditions, Recording, record
-from cryolithe_stream.simulate.templates import load_template, template_files, template_name
+from cryolithe_stream.simulate.templates import TemplateLibrary, template_files, template_name
 from cryolithe_stream.store import is_ours, output_faults
 from cryolithe_stream.store.atomic import folder_made_whole
 from cryolithe_stream.store.lock import WriterLock
@@ -49,7 +49,7 @@ class Recipe:
         hashes = {template_name(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in templates}
         shape = specimen_shape(options.size, tilts, wide=options.beside() == "wide")
         needed = simulation_bytes(shape, options.size[2], tilts, gradient=options.defocus_gradient)
-        require_memory(needed, shape)
+        require_memory(needed, f"a specimen of {' x '.join(map(str, shape))} voxels")
         content = {"format": 1, "options": options.recipe(), "tilts": tilts.tolist(), "templates": hashes}
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return cls(options, tilts, templates, hashes, shape, digest)
@@ -63,6 +63,7 @@ def simulate(options: SimulateOptions, report: Report | None = None) -> Manifest
     cannot be written, MemoryBudgetError for sizes that this machine has no memory for.
     """
     recipe = Recipe.of(options)
+    library = TemplateLibrary(recipe.templates)
     with _held(options.output):
         manifest = _opened(recipe)
         for seed in range(options.seed, options.seed + options.count):
@@ -74,7 +75,7 @@ def simulate(options: SimulateOptions, report: Report | None = None) -> Manifest
                 fresh = options.output / f".{name}.new"
                 shutil.rmtree(fresh, ignore_errors=True)
                 with folder_made_whole(fresh) as work:
-                    entry = make_series(work, name, seed, recipe)
+                    entry = make_series(work, name, seed, recipe, library)
                 with output_faults(folder):
                     if folder.exists():
                         shutil.rmtree(folder)
@@ -86,13 +87,12 @@ def simulate(options: SimulateOptions, report: Report | None = None) -> Manifest
     return manifest
 
 
-def make_series(work: Path, name: str, seed: int, recipe: Recipe) -> SeriesEntry:
+def make_series(work: Path, name: str, seed: int, recipe: Recipe, library: TemplateLibrary) -> SeriesEntry:
     """Simulates one series and writes its files into the folder `work`; its entry in the manifest."""
     options = recipe.options
     pixel, ice = _drawn(options, seed)
     allowed = options.phantom(recipe.specimen_zyx, pixel, ice)
-    paths = recipe.templates
-    templates = (lambda _: [load_template(path, pixel) for path in paths]) if paths else None
+    templates = (lambda _: library.at(pixel)) if library.paths else None
     phantom = replace(make_phantom(seed, allowed, templates), voxel_angstrom=pixel)  # exp(log(x)) is not quite x
     trim = (recipe.specimen_zyx[2] - options.size[2]) // 2
     conditions = Conditions.drawn(options, recipe.tilts_deg, seed)
@@ -100,7 +100,7 @@ def make_series(work: Path, name: str, seed: int, recipe: Recipe) -> SeriesEntry
     scratch = work / "images.raw"
     recording = record(phantom, conditions, options, scratch)
     write_images(work, name, recording, recipe.tilts_deg, pixel, clean=options.clean)
-    if paths:
+    if library.paths:
         write_particles(work / f"{name}_particles.tsv", phantom.particles, trim, options.size[2])
     scratch.unlink()
     return _entry(name, phantom, recording, conditions, options, ice)

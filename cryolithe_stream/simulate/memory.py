@@ -10,9 +10,9 @@ import psutil
 from cryolithe_stream.errors import MemoryBudgetError
 from cryolithe_stream.geometry import Floats, Shape3
 
-_BYTES_PER_VOXEL = 40  # float64 sum and bin count of `draw`, float32 mass, density, carbon and its textures
-_BYTES_PER_RAY_POINT = 450  # of `strip_areas` and the sort before the gathering
-_RESERVE = 600 << 20  # the process with torch, chunks of blobs (200 MiB), a template, a shard
+_BYTES_PER_VOXEL = 30  # float64 sum and bin count of `draw`, float32 mass, density, carbon and its textures
+_BYTES_PER_RAY_POINT = 200  # of `strip_areas` and the sort before the gathering
+_RESERVE = 450 << 20  # the process with torch, chunks of blobs (200 MiB), a template, a shard
 
 
 def specimen_shape(size_zyx: Shape3, tilts_deg: Floats, *, wide: bool) -> Shape3:
@@ -26,7 +26,9 @@ def specimen_shape(size_zyx: Shape3, tilts_deg: Floats, *, wide: bool) -> Shape3
 
 
 def simulation_bytes(shape_zyx: Shape3, width: int, tilts_deg: Floats, *, gradient: bool = False) -> int:
-    """Upper bound of the bytes that a series takes, proportional to the specimen's voxels; tilts pass one by one.
+    """Upper bound of the bytes of a process that makes a series: 30 for each voxel of the specimen and some more.
+
+    Tilts pass one by one; templates come on top (4 bytes for each point of half a voxel that they take).
 
     `width` is the detector's, `gradient` whether the defocus changes across it.
     """
@@ -37,12 +39,11 @@ def simulation_bytes(shape_zyx: Shape3, width: int, tilts_deg: Floats, *, gradie
     return int(_BYTES_PER_VOXEL * nz * ny * nx + _BYTES_PER_RAY_POINT * rays + image) + _RESERVE
 
 
-def require_memory(needed: int, shape_zyx: Shape3) -> None:
-    """Raises MemoryBudgetError when this machine has less memory than that to give."""
+def require_memory(needed: int, what: str) -> None:
+    """Raises MemoryBudgetError when this machine has less memory to give than `what` needs."""
     free = int(psutil.virtual_memory().available)
     if needed > free:
         raise MemoryBudgetError(
-            f"a specimen of {' x '.join(map(str, shape_zyx))} voxels takes up to {needed / 2**30:.1f} GiB, "
-            f"{free / 2**30:.1f} GiB are free",
-            fix="Give a smaller --size, or --surroundings periodic where it is wide",
+            f"{what} takes up to {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free",
+            fix="Give a smaller --size or a larger --pixel-size, or --surroundings periodic",
         )

@@ -9,6 +9,7 @@ then stands 0.073 Å⁻² (3.5 V) above it: one unit of a phantom's density, and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import scipy.fft
 
 from cryolithe_stream.errors import FormatError, InputError, UnsupportedError
 from cryolithe_stream.geometry import Float32s, Floats, Shape3
+from cryolithe_stream.simulate.memory import require_memory
 
 if TYPE_CHECKING:
     import gemmi
@@ -32,7 +34,7 @@ _A3_PER_DALTON = 1.6605
 _PROTEIN_CM3_PER_G, _NUCLEIC_CM3_PER_G = 0.73, 0.55
 _LARGEST_B = 100.0
 _MOST_ATOMS = 2_000_000
-_MOST_POINTS = 800**3
+_BYTES_PER_POINT = 32  # two densities, a spectrum, its inverse, spline coefficients
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,17 +83,14 @@ def contrast_of(atoms: Atoms, spacing: float, blur_b: float) -> tuple[Float32s, 
     """Scattering above that of water, `(z, y, x)` in Å⁻² on a grid of `spacing` Å, and the grid index of the centre.
 
     Every atom is widened by a B factor `blur_b` (which the caller takes back in Fourier space), so that the grid holds
-    it without aliasing. The centre is that of the scattering. Raises InputError when the grid gets too large.
+    it without aliasing. The centre is that of the scattering. Raises MemoryBudgetError when the grid is too large.
     """
     centre = np.average(atoms.points_zyx, axis=0, weights=np.maximum(atoms.scattering, 1e-9))
     relative = atoms.points_zyx - centre
     margin = 6.0 * np.sqrt((blur_b + _LARGEST_B) / (8 * np.pi**2)) + 4 * spacing
     reach = np.abs(relative).max(axis=0) + margin
     sides = [scipy.fft.next_fast_len(int(np.ceil(2 * r / spacing)) + 1, real=True) for r in reach]
-    if np.prod(sides, dtype=np.float64) > _MOST_POINTS:
-        raise InputError(
-            f"a structure of {2 * reach.max():.0f} Å needs a grid of {sides} points", fix="Give a larger --pixel-size"
-        )
+    require_memory(_BYTES_PER_POINT * math.prod(sides), f"a structure in a box of {sides} points")
     middle = np.array(sides) // 2
     shape: Shape3 = (sides[0], sides[1], sides[2])
     places = (relative + middle * spacing)[:, ::-1]

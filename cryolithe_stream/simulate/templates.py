@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,8 @@ OCCUPIED = -0.3
 
 _PASS, _STOP = 0.1, 0.5
 _FAINT = 0.01
+_MARGIN = 6
+_TAKEN_NAMES = ("", "membranes", "filaments", "lattices", "particles", "templates", "gold")
 _MAP_FLOOR, _MAP_DENSE, _MAP_DENSITY = 0.1, 0.99, 1.2
 
 
@@ -56,14 +57,17 @@ class Template:
                 f"template {name} is nowhere as dense as 0.3 of protein at this voxel size",
                 fix="Leave it out or give a smaller --pixel-size",
             )
-        reach = np.argwhere(np.abs(density) > _FAINT) - centre_zyx
+        some = np.argwhere(np.abs(density) > _FAINT)
+        reach = some - centre_zyx
         stride = max(1, int(1 / step))
         points = inside[(inside % stride == 0).all(axis=1)] if len(inside) > 100 else inside
         points = np.random.default_rng(0).permutation(points)
+        first = np.maximum(some.min(axis=0) - _MARGIN, 0)
+        kept = tuple(slice(a, b + _MARGIN + 1) for a, b in zip(first, some.max(axis=0), strict=True))
         return cls(
             name=name,
-            coefficients=np.asarray(spline_filter(density, order=3, output=np.float32)),
-            centre_zyx=centre_zyx,
+            coefficients=np.asarray(spline_filter(density, order=3, output=np.float32)[kept]).copy(),
+            centre_zyx=centre_zyx - first,
             step=step,
             points_zyx=(points - centre_zyx) * step,
             n_voxels=len(inside) * step**3,
@@ -80,6 +84,23 @@ class Template:
             self.coefficients, matrix, offset, (2 * reach + 1,) * 3, np.float32, order=3, prefilter=False
         )
         return np.asarray(cube, np.float32), (int(first[0]), int(first[1]), int(first[2]))
+
+
+@dataclass(slots=True, eq=False)
+class TemplateLibrary:
+    """The templates of files, held for one voxel size at a time."""
+
+    paths: tuple[Path, ...]
+    _voxel_angstrom: float = 0.0
+    _held: tuple[Template, ...] = ()
+
+    def at(self, voxel_angstrom: float) -> tuple[Template, ...]:
+        """All templates at a voxel size; raises as `load_template` does."""
+        if voxel_angstrom != self._voxel_angstrom:
+            self._held = ()
+            self._held = tuple(load_template(path, voxel_angstrom) for path in self.paths)
+            self._voxel_angstrom = voxel_angstrom
+        return self._held
 
 
 def template_files(sources: Iterable[Path]) -> list[Path]:
@@ -102,6 +123,8 @@ def template_files(sources: Iterable[Path]) -> list[Path]:
         if _kind(path) is None:
             raise InputError(f"{path} is no structure or map by its name", fix=f"Give {', '.join(STRUCTURES + MAPS)}")
     names = [template_name(path) for path in found]
+    if odd := [name for name in names if not name.isprintable() or name in _TAKEN_NAMES]:
+        raise InputError(f"{odd[0]!r} cannot be a template's name", fix="Rename the file")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"templates share the name {twice[0]}", fix="Rename one of the files")
     return found
@@ -112,7 +135,6 @@ def template_name(path: Path) -> str:
     return path.name.removesuffix(_kind(path) or "")
 
 
-@lru_cache(maxsize=64)
 def load_template(path: Path, voxel_angstrom: float) -> Template:
     """The template of a file at a voxel size.
 
@@ -168,9 +190,10 @@ def _band_limited(density: Float32s, spacing: float, voxel_angstrom: float, blur
     spectrum = scipy.fft.rfftn(density)
     last = (*density.shape[:2], density.shape[2])
     squares = [scipy.fft.fftfreq(n, spacing) ** 2 for n in last[:2]] + [scipy.fft.rfftfreq(last[2], spacing) ** 2]
-    square = squares[0][:, None, None] + squares[1][None, :, None] + squares[2][None, None, :]
-    place = np.clip((np.sqrt(square) * voxel_angstrom - _PASS) / (_STOP - _PASS), 0.0, 1.0)
-    spectrum *= (0.5 + 0.5 * np.cos(np.pi * place)) * np.exp(np.minimum(blur_b * square / 4, 20.0))
+    for z, section in enumerate(spectrum):
+        square = squares[0][z] + squares[1][:, None] + squares[2][None, :]
+        place = np.clip((np.sqrt(square) * voxel_angstrom - _PASS) / (_STOP - _PASS), 0.0, 1.0)
+        section *= (0.5 + 0.5 * np.cos(np.pi * place)) * np.exp(np.minimum(blur_b * square / 4, 20.0))
     if finer == 1:
         return np.asarray(scipy.fft.irfftn(spectrum, density.shape), np.float32)
     shape = [n * finer for n in density.shape]

@@ -10,7 +10,7 @@ import pytest
 from cryolithe_stream.simulate import PhantomOptions, make_phantom, project
 from cryolithe_stream.simulate.carbon import CARBON_DENSITY
 from cryolithe_stream.simulate.memory import specimen_shape
-from cryolithe_stream.simulate.templates import load_template
+from cryolithe_stream.simulate.templates import TemplateLibrary
 
 SHAPE = (40, 48, 80)
 BARE = PhantomOptions(
@@ -29,7 +29,8 @@ BARE = PhantomOptions(
 
 @pytest.fixture(scope="module")
 def brick(molecules):
-    return lambda voxel: [load_template(molecules / "brick.pdb", 10.0)]
+    library = TemplateLibrary((molecules / "brick.pdb",))
+    return lambda voxel: library.at(10.0)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_templates_fill_the_share_of_the_ice_that_was_asked_for_and_do_not_overl
 
 
 def test_particles_lie_where_they_are_said_to(brick):
-    options = replace(BARE, shape_zyx=(40, 120, 120), crowding=0.01, periodic_x=False)
+    options = replace(BARE, shape_zyx=(64, 120, 120), crowding=0.01, periodic_x=False)
     phantom = make_phantom(3, options, brick)
     inside = [p for p in phantom.particles if (np.minimum(p.centre_zyx, 120 - p.centre_zyx)[1:] > 12).all()]
     assert inside

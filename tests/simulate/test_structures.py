@@ -171,6 +171,10 @@ def test_folders_and_lists_name_templates_and_never_leave_the_lists_folder(tmp_p
         template_files([tmp_path / "1abc.pdb.gz", tmp_path])
     with pytest.raises(InputError, match="no structure"):
         template_files([tmp_path / "notes.md"])
+    for name in ("gold.pdb", "tab\tbed.mrc"):
+        (tmp_path / name).write_text("")
+        with pytest.raises(InputError, match="cannot be a template's name"):
+            template_files([tmp_path / name])
     with pytest.raises(MissingFileError, match="gone"):
         template_files([tmp_path / "gone.pdb"])
 
