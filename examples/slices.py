@@ -78,7 +78,7 @@ def draw(slices: Slices, picture: Path) -> None:
         axes.set_axis_off()
         axes.text(0.02, 0.98, name, transform=axes.transAxes, va="top", color="black", bbox=_LABEL)
         if name == "xy":
-            _scale_bar(axes, nx, ny, slices.voxel_angstrom)
+            scale_bar(axes, nx, ny, slices.voxel_angstrom)
     figure.savefig(picture, dpi=150)
     plt.close(figure)
 
@@ -86,7 +86,7 @@ def draw(slices: Slices, picture: Path) -> None:
 _LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2}
 
 
-def _scale_bar(axes: plt.Axes, nx: int, ny: int, voxel_angstrom: float) -> None:
+def scale_bar(axes: plt.Axes, nx: int, ny: int, voxel_angstrom: float) -> None:
     """A bar of a round length of nanometres, at most a quarter of the width."""
     if not voxel_angstrom > 0:
         return
