@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from cryolithe_stream.store import (
     write_mrc,
 )
 
-_CHUNK, _SHARD = (64, 64, 64), (128, 128, 128)
+_CHUNK, _SHARD, _SLAB = (64, 64, 64), (128, 128, 128), 32
 
 
 def write_truth(work: Path, phantom: Phantom, trim_x: int, size_zyx: Shape3) -> None:
@@ -45,15 +45,14 @@ def write_truth(work: Path, phantom: Phantom, trim_x: int, size_zyx: Shape3) -> 
         for index in layout.shard_indices(level):
             downsample_shard(path, level, index)
     finish_tomogram(path, {"simulated": {"seed": phantom.seed, "holds": phantom.tally}})
-
-    def sections() -> Iterator[tuple[Box, Float32s]]:
-        nz, ny, nx = size_zyx
-        for z in range(nz):
-            box = Box((z, 0, 0), (z + 1, ny, nx))
-            yield box, block(box)
-
+    nz, ny, nx = size_zyx
+    slabs = (Box((z, 0, 0), (min(z + _SLAB, nz), ny, nx)) for z in range(0, nz, _SLAB))
     write_mrc(
-        work / "truth.mrc", sections(), shape_zyx=size_zyx, voxel_angstrom=voxel, labels=["truth of a simulation"]
+        work / "truth.mrc",
+        ((slab, block(slab)) for slab in slabs),
+        shape_zyx=size_zyx,
+        voxel_angstrom=voxel,
+        labels=["truth of a simulation"],
     )
 
 

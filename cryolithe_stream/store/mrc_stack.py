@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import mrcfile
+import numpy as np
 
-from cryolithe_stream.geometry import Box, Float32s, Shape3
+from cryolithe_stream.geometry import Float32s, Shape3
 from cryolithe_stream.store.faults import output_faults
-from cryolithe_stream.store.mrc import MrcVolume, _set_labels
+from cryolithe_stream.store.mrc import _HEADER_BYTES, MrcVolume, _set_labels, _write_all
 from cryolithe_stream.store.ownership import MRC_SIGNATURE
 from cryolithe_stream.store.tomogram import PathLike
-from cryolithe_stream.store.values import Statistics
+from cryolithe_stream.store.values import Statistics, encode
 
 
 @dataclass(slots=True)
@@ -39,12 +40,14 @@ class MrcStack:
         return cls(volume)
 
     def write_image(self, index: int, image: Float32s) -> None:
-        """Store one image `(y, x)`; on the disk when this returns. Raises OutputError and CryolitheError (NaN)."""
+        """Store one image `(y, x)`; it is on the disk after `finish`. Raises OutputError and CryolitheError (NaN)."""
         n_tilts, rows, width = self._file.shape_zyx
-        if not 0 <= index < n_tilts:
-            raise ValueError(f"image {index} of a stack of {n_tilts}")
-        box = Box((index, 0, 0), (index + 1, rows, width))
-        self._statistics = self._statistics.merge(self._file.write_box(box, image[None]).statistics)
+        if not 0 <= index < n_tilts or image.shape != (rows, width):
+            raise ValueError(f"image {index} of shape {image.shape} for a stack of {self._file.shape_zyx}")
+        stored, _ = encode(np.ascontiguousarray(image), "float32")
+        with output_faults(self._file.path), self._file.path.open("r+b", buffering=0) as file:
+            _write_all(file.fileno(), stored, _HEADER_BYTES + index * stored.nbytes)
+        self._statistics = self._statistics.merge(Statistics.of(stored))
 
     def finish(self, final_path: PathLike, *, overwrite: bool = False) -> Statistics:
         """Put the statistics into the header and rename the file, when every image was written once.

@@ -6,7 +6,7 @@ import mrcfile
 import numpy as np
 import pytest
 
-from cryolithe_stream.errors import OutputError
+from cryolithe_stream.errors import CryolitheError, OutputError
 from cryolithe_stream.read import read_tilt_series
 from cryolithe_stream.store import MrcStack, is_ours
 
@@ -58,8 +58,12 @@ def test_an_incomplete_stack_gets_no_name_and_others_files_stay(tmp_path):
     with pytest.raises(ValueError, match="another number"):
         stack(tmp_path / "unfinished", order=range(4)).finish(final)
     assert not final.exists()
-    with pytest.raises(ValueError, match="image 5 of a stack of 5"):
+    with pytest.raises(ValueError, match="image 5 of shape"):
         stack(tmp_path / "unfinished").write_image(5, IMAGES[0])
+    with pytest.raises(ValueError, match=r"of shape \(7, 11\)"):
+        stack(tmp_path / "unfinished").write_image(0, IMAGES[0, :, 1:])
+    with pytest.raises(CryolitheError, match="NaN"):
+        stack(tmp_path / "unfinished").write_image(0, np.full((7, 12), np.nan, np.float32))
     final.write_bytes(b"somebody else's")
     with pytest.raises(OutputError, match="exists and stays"):
         stack(tmp_path / "unfinished").finish(final, overwrite=True)
