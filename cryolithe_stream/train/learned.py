@@ -48,16 +48,17 @@ class LearnedFilter(nn.Module):
 
 
 class PatchScale(nn.Module):
-    """The spacing of the patch's samples in pixels, positive."""
+    """The spacing of the patch's samples in pixels: between half and twice what it starts from."""
 
     def __init__(self, scale: float) -> None:
         """The spacing to start from."""
         super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor(float(np.log(scale))))
+        self.start = scale
+        self.octaves = nn.Parameter(torch.zeros(()))
 
     def forward(self) -> Tensor:
         """The spacing, a scalar."""
-        return self.log_scale.exp()
+        return self.start * 2 ** self.octaves.tanh()
 
 
 def sample_patches(projections: Tensor, columns: Tensor, rows: Tensor, offsets_px: Tensor) -> Tensor:

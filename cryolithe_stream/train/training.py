@@ -123,8 +123,11 @@ def _train(
             return Trained("already complete", model, options.steps)
     ranks.wait()  # before the first checkpoint is written
 
+    latest: dict[str, Score] = {}
+
     def validate() -> dict[str, Score]:
-        return {check.name: score(state.average, sampler, check) for check in data.checks}
+        latest.update({check.name: score(state.average, sampler, check) for check in data.checks})
+        return dict(latest)
 
     log = None
     if ranks.writes:
@@ -141,7 +144,8 @@ def _train(
         if log is not None:
             log.close()
     if ending == "done" and ranks.writes:
-        write_outcome(folder, state.average, options, identity, data.pairs, validate(), state.progress.minutes)
+        scores = latest or validate()  # the last step was validated unless an earlier run took it
+        write_outcome(folder, state.average, options, identity, data.pairs, scores, state.progress.minutes)
     if ending == "interrupted":
         raise KeyboardInterrupt
     return Trained(ending, model if ending == "done" else None, state.progress.step)

@@ -47,7 +47,7 @@ def test_a_disk_that_is_full_leaves_the_last_checkpoint(phantoms, tmp_path):
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert found.returncode == 2, found.stderr

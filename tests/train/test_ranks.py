@@ -42,7 +42,7 @@ def two_processes(words: list[str]) -> list[str]:
         started.append(
             subprocess.Popen([sys.executable, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         )
-    told = [process.communicate(timeout=120) for process in started]
+    told = [process.communicate(timeout=200) for process in started]
     assert [process.returncode for process in started] == [0, 0], told
     return [out.decode() for out, _ in told]
 

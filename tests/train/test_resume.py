@@ -107,7 +107,7 @@ def test_a_training_that_is_killed_again_and_again(whole, phantoms, tmp_path):
         with subprocess.Popen(
             [*PROGRAM, str(file), "-o", str(out), "--threads", "1"], env=environment(), stderr=subprocess.DEVNULL
         ) as process:
-            seen, deadline = _marks(out), time.monotonic() + 60
+            seen, deadline = _marks(out), time.monotonic() + 200
             while process.poll() is None and _marks(out) == seen and time.monotonic() < deadline:
                 time.sleep(0.002)
             time.sleep(rng.uniform(0, 0.08))
@@ -136,7 +136,7 @@ def test_an_interruption_keeps_the_step_that_it_met(whole, phantoms, tmp_path):
         while not (out / "log.csv").exists() or len((out / "log.csv").read_text().splitlines()) < 2:
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
-        told = process.communicate(timeout=60)[1]
+        told = process.communicate(timeout=200)[1]
     assert process.returncode == 130
     assert told.splitlines()[-1] == "error: interrupted; the same command continues where it stopped"
     step = int(read_log(out / "log.csv")[-1]["step"])

@@ -71,11 +71,11 @@ def test_filter_and_patch_scale_have_the_gradients_of_finite_differences(recordi
     )
     trainee = make_trainee(o, torch.float32, CPU)
     with torch.no_grad():  # at 1, samples lie on whole rows, where interpolation has a kink
-        trainee.patch_scale.log_scale += 0.03
+        trainee.patch_scale.octaves += 0.05
     example = trainee.sampler(o).draw(recording, np.random.default_rng(2))
     assert isinstance(example, Points) and example.projections.shape[2] == 30
     loss = trainee.loss(example, "l2")
-    parameters = [trainee.filter.gain, trainee.patch_scale.log_scale]
+    parameters = [trainee.filter.gain, trainee.patch_scale.octaves]
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
         direction = torch.ones_like(parameter)
         with torch.no_grad():
@@ -86,7 +86,7 @@ def test_filter_and_patch_scale_have_the_gradients_of_finite_differences(recordi
             parameter += 1e-3 * direction
         assert float(gradient.sum()) == pytest.approx((losses[0] - losses[1]) / 2e-3, rel=0.05)
     model = trainee.as_model("m", o, (6, 12), {})
-    assert model.filter.kind == "VectorModel_real" and model.patch_scale == pytest.approx(np.exp(0.03))
+    assert model.filter.kind == "VectorModel_real" and model.patch_scale == pytest.approx(2 ** np.tanh(0.05))
     assert model.oversample is None
 
 
