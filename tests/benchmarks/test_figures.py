@@ -1,0 +1,50 @@
+"""Each figure script runs as its first lines say, and draws a picture."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import pytest
+
+from benchmarks.comparison import Methods, write_json
+from benchmarks.quality import quality
+from benchmarks.robustness import robustness
+from benchmarks.specimen_sets import procedural
+
+ROOT = Path(__file__).parents[2]
+SIZE = "24,24,48"
+
+
+def run(script: str, *words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", ROOT / "examples" / f"figure_{script}.py", *map(str, words)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "cli")])}
+    return subprocess.run(command, capture_output=True, text=True, timeout=250, env=environment)
+
+
+def drawn(picture: Path) -> bool:
+    """Whether a picture holds more than paper."""
+    pixels = matplotlib.image.imread(picture)[..., :3]
+    return min(pixels.shape[:2]) > 300 and float((pixels < 0.5).mean()) > 0.003
+
+
+@pytest.mark.parametrize("script", ["slices", "fsc", "noise", "tilts"])
+def test_figures_of_series_simulated_on_the_way(script, tmp_path):
+    done = run(script, tmp_path / "figure.png", "--size", SIZE)
+    assert done.returncode == 0, done.stderr
+    assert drawn(tmp_path / "figure.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+
+
+def test_figures_of_what_the_benchmarks_wrote(tmp_path):
+    methods = Methods.of([], device="cpu")
+    small = (24, 24, 48)
+    write_json(tmp_path / "q.json", quality({"one": lambda: procedural(small, (7001,))}, [-5.0, 5.0], methods))
+    write_json(tmp_path / "r.json", robustness(["removed"], [7403], methods, shape=small))
+    done = run("noise", tmp_path / "n.png", "--json", tmp_path / "q.json", "--set", "one")
+    assert done.returncode == 0 and drawn(tmp_path / "n.png"), done.stderr
+    done = run("tilts", tmp_path / "t.png", "--json", tmp_path / "r.json")
+    assert done.returncode == 0 and drawn(tmp_path / "t.png"), done.stderr
+    done = run("noise", tmp_path / "x.png", "--json", tmp_path / "r.json")
+    assert done.returncode == 1 and "is no quality benchmark" in done.stderr and not (tmp_path / "x.png").exists()
