@@ -18,6 +18,7 @@ from benchmarks.denoisers import BestGaussian, BestWiener, Denoiser, Topaz
 from benchmarks.reconstructions import Reconstruction
 from benchmarks.scores import BAND, POINT, Score
 from benchmarks.specimen import Specimen
+from cryolithe_stream.engines import Precision
 from cryolithe_stream.geometry import Float32s
 
 LEVELS = (-10.0, -5.0, 0.0, 5.0, 10.0)
@@ -27,22 +28,36 @@ _PACKAGES = ("cryolithe-stream", "torch", "numpy", "scipy", "topaz-em")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Methods:
-    """What is compared: filtered back-projection, what denoises it, and models."""
+    """What is compared: filtered back-projection, what denoises it, and models.
+
+    `topaz_levels` are the noise levels in dB at which Topaz, the slowest by far, is run; None is all.
+    """
 
     fbp: Reconstruction
     denoisers: tuple[Denoiser, ...]
     models: tuple[Reconstruction, ...]
+    topaz_levels: tuple[float, ...] | None = None
 
     @classmethod
     def of(
-        cls, models: Sequence[str], *, topaz: bool = False, precision: Any = "auto", device: str = "auto"
+        cls,
+        models: Sequence[str],
+        *,
+        topaz: Sequence[float] | None = None,
+        precision: Precision = "auto",
+        device: str = "auto",
     ) -> Methods:
-        """The methods of a benchmark; Topaz only where it is asked for and installed."""
+        """The methods of a benchmark; Topaz at the levels of `topaz`, none named for all, where it is installed."""
         denoisers: list[Denoiser] = [BestGaussian(), BestWiener()]
-        if topaz and (found := Topaz.installed()) is not None:
+        if topaz is not None and (found := Topaz.installed()) is not None:
             denoisers.append(found)
         found_models = tuple(Reconstruction.of(spec, precision=precision, device=device) for spec in models)
-        return cls(Reconstruction.of(None, device=device), tuple(denoisers), found_models)
+        return cls(Reconstruction.of(None, device=device), tuple(denoisers), found_models, tuple(topaz or ()) or None)
+
+    def denoisers_at(self, snr_db: float) -> list[Denoiser]:
+        """Those that are run at a noise level."""
+        left_out = self.topaz_levels is not None and snr_db not in self.topaz_levels
+        return [d for d in self.denoisers if not (left_out and isinstance(d, Topaz))]
 
     @property
     def names(self) -> list[str]:
@@ -71,7 +86,7 @@ def measure(specimen: Specimen, snr_db: float, methods: Methods) -> list[dict[st
     fbp = methods.fbp.volume(recorded, specimen.tilts_deg, shape)
     fbp_seconds = time.perf_counter() - started
     outcomes: list[tuple[str, Float32s, float | None, float]] = [("FBP", fbp, None, fbp_seconds)]
-    for denoiser in methods.denoisers:
+    for denoiser in methods.denoisers_at(snr_db):
         started = time.perf_counter()
         volume, setting = denoiser(fbp, specimen.truth, specimen.rows)
         outcomes.append((f"FBP + {denoiser.name}", volume, setting, fbp_seconds + time.perf_counter() - started))

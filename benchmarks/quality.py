@@ -36,7 +36,7 @@ from benchmarks.specimen_sets import specimen_sets
 from benchmarks.tables import quality_markdown
 from cryolithe_stream.network import list_models
 
-SETS = ("procedural", "procedural, all faults", "maps", "other", "dense")
+SETS = ("procedural", "procedural-faults", "maps", "other", "dense")
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     wanted = args.sets or [name for name in SETS if name != "maps" or args.maps is not None]
     methods = Methods.of(args.models, topaz=args.topaz, precision=args.precision, device=args.device)
     content = quality(specimen_sets(wanted, args.maps), args.levels, methods, tell=sys.stderr.write)
-    if args.topaz and Topaz.installed() is None:
+    if args.topaz is not None and Topaz.installed() is None:
         content["topaz"] = "not installed"
     text = quality_markdown(content, headline=HEADLINE)
     print(text)
@@ -89,7 +89,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="*", default=list_models(), help="as --model takes them (all shipped)")
     parser.add_argument("--maps", type=Path, help="folder of density maps or structures, for the set `maps`")
-    parser.add_argument("--topaz", action="store_true", help="compare with Topaz-Denoise 3D")
+    parser.add_argument(
+        "--topaz", nargs="*", type=float, metavar="LEVEL", help="compare with Topaz-Denoise 3D, at these levels (all)"
+    )
     parser.add_argument("--sets", nargs="+", choices=SETS, help="default: all for which there is input")
     parser.add_argument("--levels", nargs="+", type=float, default=list(LEVELS), help="SNR of the input, dB")
     parser.add_argument("--json", type=Path, help="write all numbers there")

@@ -77,7 +77,7 @@ def specimen_sets(names: list[str], maps: Path | None) -> dict[str, Callable[[],
     """The sets asked for, by name, each made when it is called; `maps` is a folder of density maps or structures."""
     known: dict[str, Callable[[], list[Specimen]]] = {
         "procedural": procedural,
-        "procedural, all faults": procedural_faults,
+        "procedural-faults": procedural_faults,
         "other": other,
         "dense": dense,
     }

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.fft
 
+from benchmarks.comparison import Methods
 from benchmarks.denoisers import BestGaussian, BestWiener, Topaz, signal_and_noise_power
 from benchmarks.reconstructions import Reconstruction, strips_of
 from benchmarks.scores import Score, wedge_band, wedge_point
@@ -33,11 +34,6 @@ def coloured(seed: int, shape, width: float) -> np.ndarray:
 @pytest.fixture(scope="module")
 def specimen():
     return procedural(SMALL, (7001,))[0]
-
-
-@pytest.fixture(scope="module")
-def fbp(specimen):
-    return Reconstruction.of(None).volume(specimen.recorded(-5.0), specimen.tilts_deg, specimen.shape_zyx)
 
 
 @pytest.mark.parametrize("denoiser", [BestGaussian(), BestWiener()])
@@ -181,9 +177,18 @@ def test_topaz_is_left_out_where_it_is_not_installed(monkeypatch):
     assert Topaz.installed() is None
 
 
-def test_topaz_keeps_shape_where_it_is_installed(fbp, specimen):
+def test_topaz_runs_at_the_levels_asked_for(monkeypatch):
+    topaz = Topaz(None)
+    monkeypatch.setattr(Topaz, "installed", classmethod(lambda cls: topaz))
+    some, everywhere, never = (Methods.of([], topaz=levels, device="cpu") for levels in ([-5.0], [], None))
+    assert topaz in some.denoisers_at(-5.0) and topaz not in some.denoisers_at(0.0)
+    assert topaz in everywhere.denoisers_at(0.0)
+    assert topaz not in never.denoisers_at(-5.0)
+
+
+def test_topaz_keeps_shape_where_it_is_installed():
     topaz = Topaz.installed()
     if topaz is None:
         pytest.skip("topaz-em is not installed")
-    volume, setting = topaz(fbp, specimen.truth, specimen.rows)
-    assert volume.shape == fbp.shape and setting is None and np.isfinite(volume).all()
+    volume, setting = topaz(noise(7, (33, 32, 40)), noise(8, (33, 32, 40)), ALL)
+    assert volume.shape == (33, 32, 40) and setting is None and 0 < volume.std() < 0.5
