@@ -1,6 +1,7 @@
 """Each figure script runs as its first lines say, and draws a picture."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from benchmarks.comparison import Methods, write_json
 from benchmarks.quality import quality
+from benchmarks.reconstructions import Reconstruction
 from benchmarks.robustness import robustness
 from benchmarks.specimen_sets import procedural
 
@@ -37,14 +39,18 @@ def test_figures_of_series_simulated_on_the_way(script, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
 
 
-def test_figures_of_what_the_benchmarks_wrote(tmp_path):
-    methods = Methods.of([], device="cpu")
+def test_figures_of_what_the_benchmarks_wrote(tmp_path, monkeypatch):
+    def main(script: str, *words: object) -> None:
+        monkeypatch.setattr(sys, "argv", [script, *map(str, words)])
+        runpy.run_path(str(ROOT / "examples" / f"figure_{script}.py"), run_name="__main__")
+
+    methods = Methods(Reconstruction.of(None, device="cpu"), (), ())
     small = (24, 24, 48)
     write_json(tmp_path / "q.json", quality({"one": lambda: procedural(small, (7001,))}, [-5.0, 5.0], methods))
     write_json(tmp_path / "r.json", robustness(["removed"], [7403], methods, shape=small))
-    done = run("noise", tmp_path / "n.png", "--json", tmp_path / "q.json", "--set", "one")
-    assert done.returncode == 0 and drawn(tmp_path / "n.png"), done.stderr
-    done = run("tilts", tmp_path / "t.png", "--json", tmp_path / "r.json")
-    assert done.returncode == 0 and drawn(tmp_path / "t.png"), done.stderr
-    done = run("noise", tmp_path / "x.png", "--json", tmp_path / "r.json")
-    assert done.returncode == 1 and "is no quality benchmark" in done.stderr and not (tmp_path / "x.png").exists()
+    main("noise", tmp_path / "n.png", "--json", tmp_path / "q.json", "--set", "one")
+    main("tilts", tmp_path / "t.png", "--json", tmp_path / "r.json")
+    assert drawn(tmp_path / "n.png") and drawn(tmp_path / "t.png")
+    with pytest.raises(SystemExit, match="is no quality benchmark"):
+        main("noise", tmp_path / "x.png", "--json", tmp_path / "r.json")
+    assert not (tmp_path / "x.png").exists()
