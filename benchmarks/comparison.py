@@ -6,7 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,7 +51,7 @@ class Methods:
         denoisers: list[Denoiser] = [BestGaussian(), BestWiener()]
         if topaz is not None and (found := Topaz.installed()) is not None:
             denoisers.append(found)
-        found_models = tuple(Reconstruction.of(spec, precision=precision, device=device) for spec in models)
+        found_models = models_of(models, precision=precision, device=device)
         return cls(Reconstruction.of(None, device=device), tuple(denoisers), found_models, tuple(topaz or ()) or None)
 
     def denoisers_at(self, snr_db: float) -> list[Denoiser]:
@@ -75,6 +75,18 @@ class Methods:
             for m in self.models
         }
         return {"names": self.names, "models": models}
+
+
+def models_of(
+    specs: Sequence[str], *, precision: Precision = "auto", device: str = "auto"
+) -> tuple[Reconstruction, ...]:
+    """The models that `specs` name; of those with one name the second gets a number."""
+    found: list[Reconstruction] = []
+    for spec in specs:
+        model = Reconstruction.of(spec, precision=precision, device=device)
+        same = sum(other.name.split(" (")[0] == model.name for other in found)
+        found.append(replace(model, name=f"{model.name} ({same + 1})") if same else model)
+    return tuple(found)
 
 
 def measure(specimen: Specimen, snr_db: float, methods: Methods) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.comparison import HEADLINE, Methods, describe_run, measure, write_json, write_text
+from benchmarks.comparison import HEADLINE, Methods, describe_run, measure, models_of, write_json, write_text
 from benchmarks.conditions import CONDITIONS, SHAPE
 from benchmarks.denoisers import BestGaussian
 from benchmarks.reconstructions import Reconstruction
@@ -34,7 +34,7 @@ def main() -> None:
     """Measures and prints the tables."""
     args = _arguments()
     torch.set_num_threads(args.threads)
-    models = tuple(Reconstruction.of(m, precision=args.precision, device=args.device) for m in args.models)
+    models = models_of(args.models, precision=args.precision, device=args.device)
     methods = Methods(Reconstruction.of(None, device=args.device), (BestGaussian(),), models)
     seeds = range(FIRST_SEED, FIRST_SEED + args.specimens)
     content = robustness(args.conditions, seeds, methods, tell=sys.stderr.write)

@@ -27,6 +27,10 @@ def methods():
     return Methods.of(["default"], device="cpu")
 
 
+def test_models_of_one_name_are_told_apart():
+    assert Methods.of(["default", "default"], device="cpu").names[-2:] == ["default", "default (2)"]
+
+
 def rows_of(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
 
