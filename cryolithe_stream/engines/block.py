@@ -37,7 +37,7 @@ class Engine(Protocol):
         """Values per point."""
 
     def reconstruct(self, grid: SampleGrid, strips: Strips, *, halves: bool = False) -> Tensor:
-        """Values `(set, channel, z, y, x)`, float32; sets are [all] or [all, odd, even] tilts."""
+        """Values `(set, channel, z, y, x)`; sets are [all] or [all, odd, even] tilts."""
 
     def peak_bytes(self, grid_zyx: Shape3, layout: StripLayout, *, halves: bool = False) -> int:
         """Upper bound of the bytes that `reconstruct` holds at once, its strips and output included."""
@@ -73,7 +73,7 @@ class BlockReconstructor:
         values = self.engine.reconstruct(self.grid(box), strips, halves=halves)
         if self.context is not None:
             values = self.context.values(values, self._around(points), points)
-        values = values.cpu()
+        values = values.cpu().float()
         if self.wavelet is None:
             return np.ascontiguousarray(values[:, 0].numpy())
         with torch.inference_mode():
@@ -83,7 +83,9 @@ class BlockReconstructor:
         """Upper bound of the bytes held at once for a block of voxels."""
         points, n_sets = self._most_points(block_zyx), 3 if halves else 1
         steps = [self.engine.peak_bytes(self._most_around(points), layout, halves=halves)]
-        if self.context is not None:
+        if self.context is None:
+            steps[0] += 4 * n_sets * self.engine.n_channels * prod(points)  # in float32
+        else:
             steps.append(self.context.peak_bytes(self._most_around(points), halves=halves))
         if self.wavelet is not None:
             coefficients = n_sets * self.wavelet.n_channels * prod(points)

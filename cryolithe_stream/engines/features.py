@@ -103,8 +103,13 @@ class FeaturesEngine:
         """Values per grid point: 1, or a wavelet model's coefficients."""
         return self.network.config.output_size
 
+    @property
+    def output_dtype(self) -> torch.dtype:
+        """The type of the values: what they are worked out in, unless a float32 residual is added to them."""
+        return torch.float32 if self.network.config.learn_residual else self.dtype
+
     def reconstruct(self, grid: SampleGrid, strips: Strips, *, halves: bool = False) -> Tensor:
-        """Values `(set, channel, z, y, x)`, float32; sets are [all] or [all, odd, even] tilts."""
+        """Values `(set, channel, z, y, x)`, channels last in memory; sets are [all] or [all, odd, even] tilts."""
         with torch.inference_mode():
             head = copy.deepcopy(self.network).to(self.device, self.dtype)
             return self.evaluate(grid, strips, head, halves=halves)
@@ -124,11 +129,11 @@ class FeaturesEngine:
         )
         plane = _Plane(self, sets, detector, pool, means, head)
         nz, _, nx = grid.shape
-        out = torch.empty(len(pool.mixing), self.n_channels, *grid.shape, device=self.device)
+        out = torch.empty(len(pool.mixing), *grid.shape, self.n_channels, dtype=self.output_dtype, device=self.device)
         for y, row_px in enumerate(grid.row_px):
             lines = row_lines(values, float(row_px), strips.first_row, offsets)
-            out[:, :, :, y] = plane.values(lines).unflatten(-1, (nz, nx))
-        return out
+            out[:, :, y] = plane.values(lines).unflatten(1, (nz, nx))
+        return out.movedim(-1, 1)
 
     def _pooling(
         self, grid: SampleGrid, strips: Strips, detector: DetectorGrid, *, halves: bool, first_only: bool = False
@@ -170,7 +175,7 @@ class FeaturesEngine:
         wide = max(*c.combine_hidden, *(c.slice_hidden or (1,)), width, 1)
         batch = n_sets * min(self.points, plane) * (4 * wide * max(item, 4) + 4 * width * item)
         operators = operator_bytes(plane, n_tilts, item) * (2 if _own_means(c) else 1)
-        output = n_sets * plane * ny * c.output_size * 4 * 2
+        output = n_sets * plane * (ny + 2) * c.output_size * self.output_dtype.itemsize
         values = n_tilts * n_rows * n_columns * 4 * (1 if self.device.type == "cpu" else 2)
         working = lines + table + max(hot, batch) + accumulated + operators + output
         return _KERNELS + values + folded + max(int(_ALLOCATOR * working), building_bytes(plane, n_tilts, item))
@@ -215,18 +220,16 @@ class _Plane:
     head: SliceSet
 
     def values(self, lines: Tensor) -> Tensor:
-        """Values `(set, channel, point)` of one (z, x) plane from its lines `(tilt, P, column)`."""
+        """Values `(set, point, channel)` of one (z, x) plane from its lines `(tilt, P, column)`."""
         typed = lines.to(self.engine.dtype)
         hidden = self._joined(typed) if self.sets.join is not None else self._per_slice(typed)
         first = self.head.combination_mlp.linears[0]
         outs = []
         for h in hidden:  # batches of (set, point, C)
             whole = h if first.bias is None else h + first.bias
-            outs.append(self.head.combination_mlp.after_first(whole.to(self.engine.dtype)).float())
-        values = torch.cat(outs, dim=1).transpose(1, 2)
-        if self.engine.network.config.learn_residual:
-            values = values + self._residual(lines)
-        return values
+            outs.append(self.head.combination_mlp.after_first(whole.to(self.engine.dtype)))
+        values = torch.cat(outs, dim=1)
+        return values.float() + self._residual(lines) if self.engine.network.config.learn_residual else values
 
     def _batches(self) -> Iterator[slice]:
         n, step = self.pool.n_points, self.engine.points
@@ -262,11 +265,11 @@ class _Plane:
         return iter(hidden)
 
     def _residual(self, lines: Tensor) -> Tensor:
-        """Mean over tilts of the patch's centre, `(set, 1, point)`."""
+        """Mean over tilts of the patch's centre, `(set, point, 1)`."""
         middle = lines.shape[1] // 2
         patches = self.detector.patches(lines, by_column=False)[:, middle, :, middle]
         table = patches.reshape(-1, 1).float()
-        return torch.cat([self.means(table, points) for points in self._batches()], dim=1).transpose(1, 2)
+        return torch.cat([self.means(table, points) for points in self._batches()], dim=1)
 
 
 def _own_means(config: SliceSetConfig) -> bool:

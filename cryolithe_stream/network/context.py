@@ -96,9 +96,9 @@ class Context(nn.Module):
             h = _residual(h, convolutions)
             if level < len(self.coarser):
                 skips.append(h)
-                h = F.relu(self.coarser[level](h))
+                h = F.relu_(self.coarser[level](h))
         for level in reversed(range(len(self.finer))):
-            h = F.relu(skips.pop() + self.finer[level](h))
+            h = F.relu_(skips.pop() + self.finer[level](h))
             h = _residual(h, self.up[level])
         return torch.as_tensor(self.last(h))
 
@@ -146,5 +146,5 @@ def _convolutions(width: int, count: int) -> nn.ModuleList:
 def _residual(h: Tensor, convolutions: nn.Module) -> Tensor:
     assert isinstance(convolutions, nn.ModuleList)
     for convolution in convolutions:
-        h = h + F.relu(convolution(h))
+        h = h + F.relu_(convolution(h))
     return h

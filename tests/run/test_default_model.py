@@ -63,7 +63,7 @@ def gain_db(truth: np.ndarray, recorded: np.ndarray, folder: Path, rows: slice) 
     return scores["network"] - scores["fbp"]
 
 
-def test_it_beats_the_best_smoothed_fbp_by_2_db_on_unseen_phantoms(tmp_path):
+def test_it_beats_the_best_smoothed_fbp_by_3_db_on_unseen_phantoms(tmp_path):
     gains = []
     for seed in (7001, 7002, 7003, 7004):  # those of the model card; training has 1000 to 1079
         phantom = make_phantom(seed, PhantomOptions(shape_zyx=(128, 48, 192)))
@@ -73,7 +73,7 @@ def test_it_beats_the_best_smoothed_fbp_by_2_db_on_unseen_phantoms(tmp_path):
         )
         recorded = add_white_noise(signal, -5.0, np.random.default_rng(seed)) + gold
         gains.append(gain_db(phantom.truth, recorded, tmp_path, slice(16, 32)))
-    assert np.mean(gains) >= 2.0
+    assert np.mean(gains) >= 3.0
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -81,4 +81,4 @@ def test_it_does_so_on_a_specimen_of_another_kind(seed, tmp_path):
     truth = ellipsoids_and_vesicles(seed)
     clean = project_with_astra(truth, SHAPE[2], TILTS_DEG)
     recorded = add_white_noise(clean, -5.0, np.random.default_rng(seed))
-    assert gain_db(truth, recorded, tmp_path, slice(6, 42)) >= 2.0
+    assert gain_db(truth, recorded, tmp_path, slice(6, 42)) >= 3.0
