@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -119,8 +120,10 @@ class Outputs:
                 raise OutputError(f"{path} is named twice", fix="Give each output a name of its own")
             if not path.parent.is_dir():
                 raise OutputError(f"{path.parent} is not an existing folder", fix="Create it, or name another file")
-            if path.is_dir() or (path.exists() and not self.overwrite):
+            if (path.exists() and not path.is_file()) or (os.path.lexists(path) and not self.overwrite):
                 raise OutputError(f"{path} exists", fix="Name another file, or replace a file with --overwrite")
+        if self.csv == _STDOUT:
+            raise OutputError("only --json writes to standard output", fix="Name a file for --csv")
         if self.plot is not None and self.plot.suffix not in _FIGURES:
             raise OutputError(f"{self.plot} is no name of a figure", fix=f"Give one that ends in {', '.join(_FIGURES)}")
         return self

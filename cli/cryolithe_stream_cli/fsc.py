@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryolithe_stream.errors import InputError
 from cryolithe_stream_cli import correlations as shared
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def fsc(
     from cryolithe_stream.evaluate import fourier_shell_correlation, half_volumes
 
     paths = list(half_volumes(first)) if second is None else [first, second]
+    if paths[0].resolve() == paths[1].resolve():
+        raise InputError(f"{first} is named twice: it correlates with itself", fix="Name the odd and the even half")
     outputs = shared.Outputs(json, csv, plot, overwrite).check([*paths, mask, angles])
     selection = shared.Selection(tilt_range, angles, mask, taper, roi, level, voxel_size, memory)
     volumes, arguments = selection.open(paths)

@@ -14,7 +14,7 @@ from cryolithe_stream.errors import InputError
 from cryolithe_stream.evaluate.shells import VISIBLE, WEDGE, ShellGrid, ShellSums, Spectrum, checked_tilt_range
 from cryolithe_stream.evaluate.tiles import Tiles, plan_tiles
 from cryolithe_stream.evaluate.volumes import Volume, VolumeLike, as_volume, common_voxel, require_same_shape
-from cryolithe_stream.evaluate.window import DEFAULT_TAPER, Window, windowed
+from cryolithe_stream.evaluate.window import DEFAULT_TAPER, Window, cosine_edge, windowed
 from cryolithe_stream.geometry import Box, Floats, Shape3
 
 RegionName = Literal["all", "visible", "wedge"]
@@ -169,6 +169,7 @@ def fourier_shell_correlation(
     """
     first, second = as_volume(a, "the first volume"), as_volume(b, "the second volume")
     voxel = common_voxel(first, second)
+    cosine_edge(1, taper)  # refuses shares that are none
     window = Window(taper, None if mask is None else as_volume(mask, "the mask"))
     if window.mask is not None:
         require_same_shape(first, window.mask)

@@ -38,6 +38,8 @@ _STYLES = (
 def fsc_figure(curves: Mapping[str, Fsc]) -> Figure:
     """One panel with the regions of a single pair, or for several pairs a panel for each region with a line a pair.
 
+    Names are drawn as they are: a $ begins no formula, and a _ at the start does not hide a line from the legend.
+
     The horizontal axis is in 1/Å below and in Å above; the thresholds 0.143 and 0.5 are drawn.
     """
     pairs = list(curves.items())
@@ -52,7 +54,7 @@ def fsc_figure(curves: Mapping[str, Fsc]) -> Figure:
         _frame(axes, last, lowest)
     for i, region in enumerate(regions):
         for j, (name, fsc) in enumerate(pairs):
-            label, style = (_TITLES[region], i) if single else (name, j)
+            label, style = (_TITLES[region], i) if single else (_literal(name), j)
             _line(panels[0 if single else i], fsc.frequency_per_angstrom, fsc.curve(region), label, style)
         if not single:
             panels[i].set_title(_TITLES[region], fontsize=9)
@@ -95,6 +97,11 @@ def _resolutions(last: float) -> list[float]:
         if place <= 1.0001 * last and (not chosen or 1 / chosen[-1] - place > 0.13 * last) and place > 0.04 * last:
             chosen.append(resolution)
     return chosen
+
+
+def _literal(name: str) -> str:
+    """A name that Matplotlib takes letter by letter."""
+    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
 def _line(axes: Axes, frequency: Floats, values: Floats, label: str, number: int) -> None:

@@ -15,6 +15,7 @@ from cryolithe_stream.evaluate.window import Window, piece_voxels
 from cryolithe_stream.geometry import Box, Shape3
 
 SMALLEST_TILE = 32
+MOST_TILES = 1_000_000
 LARGEST_DEFAULT_BYTES = 8 << 30
 _DECODING_BYTES = 48 << 20  # what Zarr's threads kept of chunks: 35 to 50 MiB were measured
 _OVERHEAD_BYTES = 1 << 20
@@ -37,7 +38,7 @@ def default_memory_bytes() -> int:
 def plan_tiles(a: Volume, b: Volume, window: Window, *, memory_bytes: int | None = None) -> Tiles:
     """The whole volume as one tile when its comparison fits `memory_bytes`, else the largest tiles that fit.
 
-    Raises MemoryBudgetError when not even tiles of 32 voxels do.
+    Raises MemoryBudgetError when not even tiles of 32 voxels do, or a million of them would be needed.
     """
     shape = a.shape_zyx
     memory = default_memory_bytes() if memory_bytes is None else memory_bytes
@@ -54,7 +55,13 @@ def plan_tiles(a: Volume, b: Volume, window: Window, *, memory_bytes: int | None
         z, y, x = (min(n, side) for n in shape)
         tile = (z, y, x)
         needed = projected_bytes(tile, a, b, window)
-    starts = product(*(_starts(n, t, window.taper) for n, t in zip(shape, tile, strict=True)))
+    places = [_starts(n, t, window.taper) for n, t in zip(shape, tile, strict=True)]
+    if (count := math.prod(map(len, places))) > MOST_TILES:
+        raise MemoryBudgetError(
+            f"{' x '.join(map(str, shape))} voxels in {memory >> 20} MiB take {count} tiles, the limit is a million",
+            fix="Give more --memory, or a part with --roi",
+        )
+    starts = product(*places)
     return Tiles(tile, tuple(Box.whole(tile).shifted((z, y, x)) for z, y, x in starts), needed)
 
 

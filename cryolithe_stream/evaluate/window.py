@@ -12,6 +12,7 @@ from cryolithe_stream.evaluate.volumes import PIECE_VOXELS, Volume, pieces, read
 from cryolithe_stream.geometry import Box, Float32s, Floats, Shape3
 
 DEFAULT_TAPER = 0.125
+_HIGHEST = 1e25  # so that the transform stays within float32
 
 
 def cosine_edge(n: int, taper: float) -> Floats:
@@ -59,7 +60,7 @@ def windowed(volume: Volume, box: Box, window: Window) -> Float32s | None:
     """The box of a volume, float32 `(z, y, x)`, less its weighted mean, times the window.
 
     None where there is nothing to compare: the window is empty there, or the volume constant. Reads piece by piece.
-    Raises InputError for NaN and infinite voxels.
+    Raises InputError for NaN and infinite voxels, and for values whose transform overflows.
     """
     out = np.empty(box.shape, np.float32)
     total, sum_of_weights = 0.0, 0.0
@@ -75,9 +76,17 @@ def windowed(volume: Volume, box: Box, window: Window) -> Float32s | None:
     largest = 0.0
     for part, place in _parts(volume, box):
         values = out[place]
-        values -= np.float32(mean)
-        values *= window.weights(box, part)
-        largest = max(largest, float(np.abs(values).max()))
+        with np.errstate(over="ignore", invalid="ignore"):
+            values -= np.float32(mean)
+            values *= window.weights(box, part)
+        here = float(np.abs(values).max())
+        if not here <= _HIGHEST:
+            inside = "times the mask " if window.mask is not None else ""
+            raise InputError(
+                f"{volume.name} {inside}has values of {here:.3g} around its mean, the limit is {_HIGHEST:g}",
+                fix="Give volumes in smaller units" + (", and a mask from 0 to 1" if inside else ""),
+            )
+        largest = max(largest, here)
     return out if largest > 4 * np.finfo(np.float32).eps * abs(mean) else None
 
 

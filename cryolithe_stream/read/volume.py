@@ -15,6 +15,7 @@ from cryolithe_stream.read.text import PathLike
 
 _SCALING = re.compile(r"value = stored \* (\S+) \+ (\S+)")  # a label that `store.mrc` writes
 _STACKS_OF_VOLUMES = range(401, 631)
+_TILT_SERIES = "cryolithe-stream tilt series"  # the label that `store.mrc_stack` writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,15 @@ def open_mrc_map(path: PathLike, *, voxel_angstrom: float | None = None) -> MrcM
     """The volume in an MRC file of any mode, byte order and axis order that `read_header` knows.
 
     `voxel_angstrom` is used instead of the header's. Raises what `read_header` does, UnsupportedError for a stack of
-    volumes and InputError for voxels that are no cubes.
+    volumes and InputError for tilt series that this program wrote and for voxels that are no cubes.
     """
     header = read_header(path)
     if header.ispg in _STACKS_OF_VOLUMES:
         raise UnsupportedError(
             f"{path} is a stack of volumes (space group {header.ispg})", fix="Store each volume in a file of its own"
         )
+    if _TILT_SERIES in header.labels:
+        raise InputError(f"{path} is a tilt series, not a volume", fix="Reconstruct it and name the tomogram")
     return MrcMap(header, _voxel(header) if voxel_angstrom is None else voxel_angstrom, _scaling(header))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,8 @@ from cryolithe_stream.store.tomogram import ATTRIBUTE_KEY, AXES, PathLike
 from cryolithe_stream.store.values import Scaling, decode
 
 _ANGSTROM = {"angstrom": 1.0, "nanometer": 10.0, "micrometer": 1e4, "picometer": 0.01}
+_LONGEST_SIDE = 1 << 16
+_NO_SENSE = (OSError, ValueError, LookupError, TypeError, RecursionError)  # what Zarr raises for odd metadata
 _NO_IMAGE = "Name the folder of an OME-Zarr 0.4 or 0.5 image, the one that holds its levels"
 
 
@@ -70,7 +73,7 @@ def open_ome_zarr(path: PathLike, *, level: int = 0, voxel_angstrom: float | Non
     datasets: Sequence[Any] = image["datasets"] if isinstance(image.get("datasets"), list) else []
     if not 0 <= level < len(datasets):
         raise InputError(f"{path} has no level {level}", fix=f"Choose one of the levels 0 to {len(datasets) - 1}")
-    array = _open_array(path, datasets[level])
+    array, entries = _open_array(path, datasets[level])
     if array.ndim != len(names) or array.dtype.kind not in "fiub":
         raise FormatError(f"{path}, level {level}: {array.ndim} axes of {array.dtype}, not numbers along {names}")
     z, y, x = (names.index(axis) for axis in AXES)
@@ -79,8 +82,12 @@ def open_ome_zarr(path: PathLike, *, level: int = 0, voxel_angstrom: float | Non
     shape: Shape3 = (array.shape[z], array.shape[y], array.shape[x])
     if min(shape) < 1:
         raise FormatError(f"{path}, level {level} is empty: its shape is {shape}", fix="Name a volume with voxels")
+    if max(shape) > _LONGEST_SIDE or min(array.chunks) < 1:
+        raise FormatError(
+            f"{path}, level {level} says that it has shape {shape} in chunks of {array.chunks}, no volume has",
+            fix=f"Name a volume of at most {_LONGEST_SIDE} voxels along each axis",
+        )
     scale = voxel_angstrom if voxel_angstrom is not None else _voxel(path, image, datasets[level], (z, y, x))
-    entries: dict[str, Any] = dict(array.attrs)
     chunks = array.chunks
     return OmeZarrVolume(
         path=path,
@@ -99,7 +106,7 @@ def _image(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The attributes of the group, and its first multiscale image."""
     try:
         attributes: dict[str, Any] = dict(zarr.open_group(path, mode="r").attrs)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except _NO_SENSE as error:
         raise FormatError(f"{path} is no OME-Zarr image: it is no Zarr group", fix=_NO_IMAGE) from error
     ome = attributes.get("ome", attributes)
     images = ome.get("multiscales") if isinstance(ome, Mapping) else None
@@ -121,14 +128,15 @@ def _axis_names(path: Path, image: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def _open_array(path: Path, dataset: Any) -> zarr.Array[Any]:
-    """A level's array; its path is the image's word, so it must stay in the image's folder."""
+def _open_array(path: Path, dataset: Any) -> tuple[zarr.Array[Any], dict[str, Any]]:
+    """A level's array and its attributes; its path is the image's word, so it must stay in the image's folder."""
     place = PurePosixPath(str(dataset.get("path", "") if isinstance(dataset, Mapping) else ""))
     if not place.parts or place.is_absolute() or ".." in place.parts:
         raise FormatError(f"{path} names the level {str(place)!r}, which is no place inside it", fix=_NO_IMAGE)
     try:
-        return zarr.open_array(path.joinpath(*place.parts), mode="r")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        array = zarr.open_array(path.joinpath(*place.parts), mode="r")
+        return array, dict(array.attrs)
+    except _NO_SENSE as error:
         raise FormatError(f"{path} lacks the array of its level {place}", fix="Copy it again") from error
 
 
@@ -157,9 +165,13 @@ def _voxel(path: Path, image: Mapping[str, Any], dataset: Mapping[str, Any], axe
 
 
 def _number(path: Path, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise FormatError(f"{path} has {value!r} where its metadata need a number", fix=_NO_IMAGE)
-    return float(value)
+    try:
+        number = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise FormatError(f"{path} has {str(value)[:40]!r} where its metadata need a number", fix=_NO_IMAGE)
+    return number
 
 
 def _tilts(attributes: Mapping[str, Any]) -> tuple[float, ...]:

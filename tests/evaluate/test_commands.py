@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
 from evaluate_support import coloured, noise, write_mrc, write_tomogram
 
+from cryolithe_stream.store import MrcStack
 from cryolithe_stream_cli.main import main
 
 SHAPE = (24, 32, 40)
@@ -28,10 +30,16 @@ def folder(tmp_path_factory):
     write_mrc(made / "mask.mrc", np.ones(SHAPE, np.float32), 0.0)
     write_mrc(made / "small.mrc", truth[:, :, :30])
     write_mrc(made / "binned.mrc", truth, 20.0)
-    with (write_mrc(made / "nan.mrc", truth)).open("r+b") as file:
-        file.seek(1024 + 4 * 77)
-        file.write(np.float32(np.nan).tobytes())
+    for name, value in (("nan", np.nan), ("loud", 1e30)):
+        with (write_mrc(made / f"{name}.mrc", truth)).open("r+b") as file:
+            file.seek(1024 + 4 * 77)
+            file.write(np.float32(value).tobytes())
     write_mrc(made / "flat.mrc", np.ones(SHAPE, np.float32))
+    stack = MrcStack.create(made / ".stack", shape_tyx=SHAPE, pixel_angstrom=10.0)
+    for tilt, image in enumerate(truth):
+        stack.write_image(tilt, image)
+    stack.finish(made / "stack.mrc")
+    os.mkfifo(made / "pipe")
     np.savetxt(made / "ts.tlt", TILTS, fmt="%.1f")
     return made
 
@@ -137,6 +145,13 @@ def test_levels_are_compared(folder, capsys):
         (["fsc", "truth.mrc", "poor.mrc", "--roi", "0:99,:,:"], "0:99"),
         (["fsc", "truth.mrc", "poor.mrc", "--roi", "0:4,:,:"], "too thin"),
         (["fsc", "truth.mrc", "poor.mrc", "--taper", "0.9"], "taper of 0.9"),
+        (["fsc", "truth.mrc", "poor.mrc", "--taper", "nan"], "taper of nan"),
+        (["fsc", "truth.mrc", "poor.mrc", "--taper", "inf"], "taper of inf"),
+        (["fsc", "truth.mrc", "truth.mrc"], "truth.mrc is named twice"),
+        (["fsc", "truth.mrc", "loud.mrc"], "the limit is 1e+25"),
+        (["fsc", "truth.mrc", "stack.mrc"], "stack.mrc is a tilt series"),
+        (["fsc", "truth.mrc", "poor.mrc", "--csv", "-"], "only --json"),
+        (["fsc", "truth.mrc", "poor.mrc", "--json", "pipe", "--overwrite"], "pipe exists"),
         (["fsc", "truth.mrc", "poor.mrc", "--voxel-size", "0"], "voxel size of 0.0"),
         (["fsc", "truth.mrc", "poor.mrc", "--mask", "small.mrc"], "24 x 32 x 30"),
         (["fsc", "truth.mrc", "poor.mrc", "--plot", "x.jpg"], "x.jpg is no name of a figure"),

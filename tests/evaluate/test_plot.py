@@ -52,6 +52,14 @@ def test_several_pairs_are_a_panel_for_each_region(curves):
     assert sum(axes.get_legend() is not None for axes in panels) == 1
 
 
+def test_names_are_drawn_as_they_are(curves):
+    fsc = next(iter(curves.values()))
+    figure = fsc_figure({"_a.mrc": fsc, "$\\foo$.mrc": fsc})
+    figure_bytes(figure, ".svg")
+    legend = next(axes.get_legend() for axes in figure.axes if axes.get_legend())
+    assert [text.get_text().strip() for text in legend.get_texts()] == ["_a.mrc", r"\$\foo\$.mrc"]
+
+
 @pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")])
 def test_it_is_written_as_a_picture(curves, suffix, magic):
     assert figure_bytes(fsc_figure(curves), suffix).startswith(magic)

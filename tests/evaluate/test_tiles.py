@@ -88,6 +88,12 @@ def test_measured_bytes_are_within_the_projection_and_not_far_below(shape, maske
     assert peak <= projected_bytes(shape, ArrayVolume(a), ArrayVolume(b), window) <= 1.25 * peak
 
 
+def test_more_than_a_million_tiles_are_refused():
+    huge = np.broadcast_to(np.float32(1), (1 << 16,) * 3)
+    with pytest.raises(MemoryBudgetError, match="the limit is a million"):
+        plan_tiles(ArrayVolume(huge), ArrayVolume(huge), Window(), memory_bytes=64 << 20)
+
+
 def test_too_little_memory_is_refused_with_what_would_do():
     a = noise((64, 64, 64), 1)
     with pytest.raises(MemoryBudgetError, match=r"Give --memory 2MiB") as caught:

@@ -168,3 +168,38 @@ def test_provenance_that_holds_no_tilts_gives_none(tmp_path, tilts):
     metadata["attributes"]["cryolithe_stream"] = {"run": {"voxels": {"tilts_deg": tilts}}}
     (path / "zarr.json").write_text(json.dumps(metadata))
     assert open_ome_zarr(path).tilts_deg == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "keys", "value"),
+    [
+        ("s0/zarr.json", ("shape",), [10**9] * 3),
+        ("s0/zarr.json", ("chunk_grid", "configuration", "chunk_shape"), [0, 0, 0]),
+        ("s0/zarr.json", ("attributes",), [1]),
+        ("s0/zarr.json", ("attributes",), {"scale_factor": 10**400}),
+        ("s0/zarr.json", ("attributes",), {"add_offset": float("nan")}),
+        ("zarr.json", ("attributes", "ome", "multiscales", 0, "datasets", 0, "path"), "\0s0"),
+        (
+            "zarr.json",
+            ("attributes", "ome", "multiscales", 0, "coordinateTransformations"),
+            [{"type": "scale", "scale": [10**400] * 3}],
+        ),
+    ],
+)
+def test_altered_metadata_are_the_files_fault(tmp_path, file, keys, value):
+    path = image(tmp_path / "i.zarr", np.zeros((4, 5, 6), np.float32))
+    metadata = json.loads((path / file).read_text())
+    place = metadata
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    (path / file).write_text(json.dumps(metadata))
+    with pytest.raises(FormatError):
+        open_ome_zarr(path)
+
+
+def test_metadata_nested_without_end_are_the_files_fault(tmp_path):
+    path = image(tmp_path / "i.zarr", np.zeros((4, 5, 6), np.float32))
+    (path / "zarr.json").write_text('{"a":' * 100_000)
+    with pytest.raises(FormatError, match="no Zarr group"):
+        open_ome_zarr(path)
