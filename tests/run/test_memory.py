@@ -11,16 +11,16 @@ from cryolithe_stream.run import plan_run, reconstruct_series
 
 def figures(folder, shape_yx, **given) -> dict[str, int]:
     series = write_series(folder, n_tilts=21, shape_yx=shape_yx)
-    run = options(folder / "t.ome.zarr", **series, model="default", thickness=64, cluster="local:2", **given)
+    run = options(folder / "t.ome.zarr", **series, model="default", thickness=32, cluster="local:2", **given)
     return reconstruct_series(run).figures
 
 
 def test_the_peak_is_below_the_projection_and_the_same_for_four_times_the_voxels(tmp_path):
-    small = figures(tmp_path / "small", (96, 160), memory="430MiB")
-    large = figures(tmp_path / "large", (192, 320), memory="430MiB")
+    small = figures(tmp_path / "small", (128, 224), memory="640MiB")
+    large = figures(tmp_path / "large", (256, 448), memory="640MiB")
     print(small, large)
     for run in (small, large):
-        assert run["measured_peak_bytes"] <= run["projected_peak_bytes"] <= 430 * 2**20
+        assert run["measured_peak_bytes"] <= run["projected_peak_bytes"] <= 640 * 2**20
     assert large["measured_peak_bytes"] <= 1.06 * small["measured_peak_bytes"]
 
 
