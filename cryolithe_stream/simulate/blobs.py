@@ -66,14 +66,18 @@ def _boxes(
     profile = np.exp(-0.5 * ((cells - points[:, :, None]) / sigma[:, None, None]) ** 2)
     if periodic_x:
         cells[:, 2] %= shape[2]
-    for axis, n in enumerate(shape):
-        outside = (cells[:, axis] < 0) | (cells[:, axis] >= n)
-        profile[:, axis][outside] = 0.0
-        np.clip(cells[:, axis], 0, n - 1, out=cells[:, axis])
     _, ny, nx = shape
-    index = (cells[:, 0, :, None, None] * ny + cells[:, 1, None, :, None]) * nx + cells[:, 2, None, None, :]
-    value = profile[:, 0, :, None, None] * profile[:, 1, None, :, None] * profile[:, 2, None, None, :]
+    (cz, pz), (cy, py), (cx, px) = (_inside(cells[:, i], profile[:, i], n) for i, n in enumerate(shape))
+    index = (cz[:, :, None, None] * ny + cy[:, None, :, None]) * nx + cx[:, None, None, :]
+    value = pz[:, :, None, None] * py[:, None, :, None] * px[:, None, None, :]
     return index.ravel(), (value * heights[:, None, None, None]).ravel()
+
+
+def _inside(cells: Ints, profile: Floats, n: int) -> tuple[Ints, Floats]:
+    """Cells and profiles `(blob, cell)` along an axis of n voxels, without those that lie outside for all blobs."""
+    outside = (cells < 0) | (cells >= n)
+    some = ~outside.all(axis=0)
+    return np.clip(cells[:, some], 0, n - 1), np.where(outside, 0.0, profile)[:, some]
 
 
 def random_rotation(rng: np.random.Generator) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,10 @@ class Crowd:
     shape_zyx: Shape3
     odds: Floats
     periodic_x: bool
+    _full: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._full = not self.odds.any()
 
     @classmethod
     def random(cls, rng: Rng, shape_zyx: Shape3, *, periodic_x: bool) -> Crowd:
@@ -37,7 +41,7 @@ class Crowd:
         half_here = half * (1 + rng.uniform(0, 0.3) * np.sin(bow + rng.uniform(0, 6.3)))
         inside = np.abs(z - middle) < half_here
         odds = _gradients(rng, (z, y, x), nx) * inside
-        return cls(shape_zyx, odds / odds.max(), periodic_x)
+        return cls(shape_zyx, odds / max(float(odds.max()), 1e-12), periodic_x)
 
     @classmethod
     def within(cls, rng: Rng, ice: Ice, shape_zyx: Shape3, *, periodic_x: bool) -> Crowd:
@@ -49,6 +53,7 @@ class Crowd:
     def without(self, taken: Float32s) -> None:
         """Leaves out the cells of which `taken` `(z, y, x)`, one value per voxel, exceeds a half at the first voxel."""
         self.odds = self.odds * (taken[::_CELL, ::_CELL, ::_CELL] < 0.5)
+        self._full = not self.odds.any()
 
     @property
     def n_voxels(self) -> float:
@@ -68,12 +73,12 @@ class Crowd:
             self.odds = thinned / thinned.max()
 
     def spot(self, rng: Rng, *, even: bool = False) -> Floats:
-        """A random spot (z, y, x) in voxels; anywhere when a thousand draws meet no likely place.
+        """A random spot (z, y, x) in voxels; anywhere when a thousand draws meet no likely place, or there is none.
 
         With `even` every spot of the ice is as likely as another.
         """
         shape = np.array(self.shape_zyx)
-        for _ in range(1000):
+        for _ in range(0 if self._full else 1000):
             point: Floats = rng.uniform(0, 1, 3) * shape
             odds = self.odds[tuple((point // _CELL).astype(int))]
             if rng.random() < (odds > 0 if even else odds):

@@ -24,6 +24,7 @@ from cryolithe_stream.simulate.recording import Conditions, Recording, record
 from cryolithe_stream.simulate.templates import TemplateLibrary, template_files, template_name
 from cryolithe_stream.store import is_ours, output_faults
 from cryolithe_stream.store.atomic import folder_made_whole
+from cryolithe_stream.store.labels import fingerprint_label, mrc_labels
 from cryolithe_stream.store.lock import WriterLock
 
 Status = Literal["made", "kept"]
@@ -40,6 +41,11 @@ class Recipe:
     hashes: dict[str, str]
     specimen_zyx: Shape3
     fingerprint: str
+
+    @property
+    def label(self) -> str:
+        """What the stacks say of it."""
+        return fingerprint_label(self.fingerprint)
 
     @classmethod
     def of(cls, options: SimulateOptions) -> Recipe:
@@ -71,7 +77,7 @@ def simulate(options: SimulateOptions, report: Report | None = None) -> Manifest
             folder = options.output / name
             finished = manifest.entry(name) is not None and folder.is_dir()
             if not finished:
-                _require_free(folder, options)
+                _require_free(folder, recipe)
                 fresh = options.output / f".{name}.new"
                 shutil.rmtree(fresh, ignore_errors=True)
                 with folder_made_whole(fresh) as work:
@@ -99,7 +105,7 @@ def make_series(work: Path, name: str, seed: int, recipe: Recipe, library: Templ
     write_truth(work, phantom, trim, options.size)
     scratch = work / "images.raw"
     recording = record(phantom, conditions, options, scratch)
-    write_images(work, name, recording, recipe.tilts_deg, pixel, clean=options.clean)
+    write_images(work, name, recording, recipe.tilts_deg, pixel, clean=options.clean, label=recipe.label)
     if library.paths:
         write_particles(work / f"{name}_particles.tsv", phantom.particles, trim, options.size[2])
     scratch.unlink()
@@ -191,7 +197,12 @@ def _opened(recipe: Recipe) -> Manifest:
     return fresh
 
 
-def _require_free(folder: Path, options: SimulateOptions) -> None:
-    """Raises OutputError when something stands where a series shall be, unless it is one and may be overwritten."""
-    if folder.exists() and not (options.overwrite and is_ours(folder / f"{folder.name}.mrc")):
+def _require_free(folder: Path, recipe: Recipe) -> None:
+    """Raises OutputError when something stands where a series shall be, unless it is one and may be overwritten.
+
+    One of this recipe may: a predecessor was killed before the manifest listed it.
+    """
+    stack = folder / f"{folder.name}.mrc"
+    ours = is_ours(stack) and (recipe.options.overwrite or recipe.label in mrc_labels(stack))
+    if folder.exists() and not ours:
         raise OutputError(f"{folder} exists and no manifest lists it", fix="Move it away, or --overwrite a series")

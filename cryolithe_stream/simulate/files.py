@@ -57,9 +57,12 @@ def write_truth(work: Path, phantom: Phantom, trim_x: int, size_zyx: Shape3) -> 
 
 
 def write_images(
-    work: Path, name: str, recording: Recording, tilts_deg: Floats, pixel_angstrom: float, *, clean: bool
+    work: Path, name: str, recording: Recording, tilts_deg: Floats, pixel_angstrom: float, *, clean: bool, label: str
 ) -> None:
-    """Writes the full, odd and even stacks, with `clean` the noiseless one, and the angles."""
+    """Writes the full, odd and even stacks, with `clean` the noiseless one, and the angles.
+
+    The stacks bear the `label`.
+    """
     shape = recording.images.shape
     names = [name, f"{name}_odd", f"{name}_even", *([f"{name}_clean"] if clean else [])]
     stacks = [
@@ -67,7 +70,7 @@ def write_images(
             work / f".{n}.partial",
             shape_tyx=(shape[0], shape[1], shape[2]),
             pixel_angstrom=pixel_angstrom,
-            labels=["simulated, tilt axis along y, dark density"],
+            labels=["simulated, tilt axis along y, dark density", label],
         )
         for n in names
     ]

@@ -178,6 +178,8 @@ def _conflicts(options: SimulateOptions) -> list[str]:
     depth = options.size[0] * options.pixel_size[0]
     if options.ice_thickness is not None and not 0 < options.ice_thickness[0] <= options.ice_thickness[1] <= depth:
         faults.append(f"ice-thickness: is above 0 and at most the depth of the volume, {depth:g} Å")
+    elif options.ice_thickness is not None and options.ice_thickness[0] < (least := 5 * options.pixel_size[1]):
+        faults.append(f"ice-thickness: is at least 5 voxels, {least:g} Å")
     if options.ice_tilt and options.ice_thickness is None:
         faults.append("ice-tilt: needs an ice-thickness")
     return faults

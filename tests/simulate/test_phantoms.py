@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from cryolithe_stream.simulate import PhantomOptions, make_phantom, phantom_of
 from cryolithe_stream.simulate.blobs import Blobs, draw, random_rotation
+from cryolithe_stream.simulate.crowd import Crowd
 from cryolithe_stream.simulate.filaments import along, draw_path, random_helix
 from cryolithe_stream.simulate.membranes import Surface, add_bilayer
 from cryolithe_stream.simulate.particles import PARTICLES
@@ -60,6 +63,27 @@ def test_blobs_have_their_mass_and_wrap_around():
 def test_narrow_blobs_keep_their_mass():
     blob = Blobs(np.array([[5.0, 5.0, 5.0]]), np.array([0.3]), np.array([8.0]))
     assert draw(blob, (11, 11, 11)).sum() == pytest.approx(8.0 * (2 * np.pi) ** 1.5 * 0.027, rel=0.05)
+
+
+def test_a_blob_that_is_larger_than_the_volume_takes_no_more_memory_than_it():
+    blob = Blobs(np.array([[3.0, -40.0, 70.0]]), np.array([60.0]), np.array([2.0]))
+    tracemalloc.start()
+    seen = draw(blob, (8, 9, 10))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
+    square = sum((x - c) ** 2 for x, c in zip(np.indices(seen.shape), (3.0, -40.0, 70.0), strict=True))
+    np.testing.assert_allclose(seen, 2 * np.exp(-square / (2 * 60.0**2)), rtol=1e-6)
+
+
+def test_a_crowd_without_ice_is_left_at_once():
+    thin = [Crowd.random(np.random.default_rng(seed), (8, 16, 16), periodic_x=True) for seed in range(300)]
+    assert all(np.isfinite(crowd.odds).all() for crowd in thin)
+    crowd = Crowd.random(np.random.default_rng(0), (40, 33, 61), periodic_x=True)
+    crowd.without(np.ones(crowd.shape_zyx, np.float32))
+    np.testing.assert_array_equal(
+        crowd.spot(np.random.default_rng(1)), np.random.default_rng(1).uniform(0, 1, 3) * (40, 33, 61)
+    )
 
 
 def test_rotations_are_rotations():

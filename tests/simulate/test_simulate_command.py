@@ -183,6 +183,16 @@ def test_an_interrupted_series_has_no_name_and_is_made_by_the_same_command(tmp_p
     assert [e.name for e in read_manifest(tmp_path).series] == ["sim_00005"]
 
 
+def test_a_series_that_no_manifest_lists_yet_is_made_again_by_the_same_command_only(tmp_path):
+    simulate(small(tmp_path))
+    before = content(tmp_path)
+    (tmp_path / "manifest.yaml").unlink()
+    with pytest.raises(OutputError, match="no manifest lists it"):
+        simulate(small(tmp_path, snr=3))
+    simulate(small(tmp_path))
+    assert content(tmp_path) == before
+
+
 def test_other_options_are_refused_or_replace_what_is_there(tmp_path):
     simulate(small(tmp_path, count=2))
     mine = tmp_path / "notes.txt"
@@ -213,6 +223,7 @@ def test_other_options_are_refused_or_replace_what_is_there(tmp_path):
         ({"noise": "none", "snr": 3}, "noise is none"),
         ({"particles": "templates"}, "none are given"),
         ({"ice_thickness": 5000}, "depth of the volume, 240"),
+        ({"ice_thickness": 40}, "at least 5 voxels, 50"),
         ({"ice_tilt": 5}, "needs an ice-thickness"),
         ({"name": "../x"}, "name"),
         ({"crowding": 2}, "crowding"),
