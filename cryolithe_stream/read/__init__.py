@@ -3,6 +3,7 @@
 from cryolithe_stream.read.angles import read_angles
 from cryolithe_stream.read.describe import describe_stack
 from cryolithe_stream.read.header import looks_like_stack
+from cryolithe_stream.read.mapping import read_mapping
 from cryolithe_stream.read.mdoc import Mdoc, read_mdoc
 from cryolithe_stream.read.series import Alignment, TiltSeries
 from cryolithe_stream.read.solution import VolumeHint
@@ -26,6 +27,7 @@ __all__ = [
     "open_mrc_map",
     "parse_views",
     "read_angles",
+    "read_mapping",
     "read_mdoc",
     "read_tilt_series",
     "read_xf",

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from cryolithe_stream.errors import FormatError, InputError, MissingFileError
+from cryolithe_stream.errors import InputError
+from cryolithe_stream.read import read_mapping
 from cryolithe_stream.run.parse import parse_bytes, parse_cluster, parse_device, parse_exclude, parse_roi, suggestion
 
 Method = Literal["network", "fbp"]
@@ -128,7 +128,6 @@ class RunOptions(BaseModel):
 
 
 _LONGEST = 100
-_ONE_A_LINE = "Write one 'name: value' a line"
 _PATHS = {"stack", "output", "angles", "alignment", "mdoc", "model", "odd", "even"}
 _NO_VOXELS = _PATHS | {"memory", "cluster", "device", "overwrite"}
 _NETWORK_ONLY = {"engine", "oversample", "patch_scale"}
@@ -139,19 +138,7 @@ def read_config(path: Path) -> dict[str, object]:
 
     Raises MissingFileError when it cannot be read and FormatError when it is not a mapping of names to values.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MissingFileError(
-            f"the config file {path} cannot be read ({error.strerror})", fix="Check its name"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise FormatError(f"the config file {path} is not YAML ({reason})", fix=_ONE_A_LINE) from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise FormatError(f"the config file {path} holds no options", fix=_ONE_A_LINE)
+    content = read_mapping(path, "the config file", fix="Write one 'name: value' a line")
     return {key.replace("-", "_"): value for key, value in content.items()}
 
 

@@ -8,14 +8,15 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from cryolithe_stream.errors import FormatError, MissingFileError
+from cryolithe_stream.errors import FormatError
 from cryolithe_stream.geometry import Shape3
+from cryolithe_stream.read import read_mapping
 from cryolithe_stream.store.atomic import write_atomically
 
 MANIFEST = "manifest.yaml"
 
 _LARGEST_BYTES = 64 << 20
-_DEEPEST = 20
+_FIX = "Use one that `cryolithe-stream simulate` wrote"
 
 
 def _inside(text: str) -> str:
@@ -129,7 +130,7 @@ def read_manifest(path: str | Path) -> Manifest:
     """
     path = Path(path)
     path = path / MANIFEST if path.is_dir() else path
-    content = _loaded(path)
+    content = read_mapping(path, "the manifest", fix=_FIX, largest_bytes=_LARGEST_BYTES)
     if "folder" in content:
         raise FormatError(f"{path} names its own folder", fix="Use a manifest that was not altered")
     try:
@@ -137,38 +138,12 @@ def read_manifest(path: str | Path) -> Manifest:
     except (ValidationError, TypeError, RecursionError) as error:
         raise FormatError(
             f"{path} is no manifest of simulated series ({_first_fault(error)})",
-            fix="Use one that `cryolithe-stream simulate` wrote",
+            fix=_FIX,
         ) from error
     for entry in manifest.series:
         for relative in entry.files.model_dump(exclude_none=True).values():
             manifest.path(relative)
     return manifest
-
-
-def _loaded(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file without aliases, which could grow without bound, and not nested deeply."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        if path.stat().st_size > _LARGEST_BYTES:
-            raise FormatError(f"{path} is larger than 64 MiB, no manifest is", fix="Check the path")
-        text = path.read_text(encoding="utf-8")
-        depth = 0
-        for event in yaml.parse(text, Loader=loader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if isinstance(event, yaml.AliasEvent) or depth > _DEEPEST:
-                raise FormatError(f"{path} has aliases or deep nesting, no manifest has", fix="Check the path")
-        content = yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader
-    except OSError as error:
-        raise MissingFileError(
-            f"the manifest {path} cannot be read ({error.strerror})", fix="Check the path"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"{path} is not YAML", fix="Use a manifest that simulate wrote") from error
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise FormatError(f"{path} holds no manifest", fix="Use one that `cryolithe-stream simulate` wrote")
-    return content
 
 
 def _first_fault(error: Exception) -> str:

@@ -34,6 +34,12 @@ def _number(value: object) -> object:
     return value
 
 
+def _output(value: object) -> Path:
+    if not isinstance(value, str | Path) or not str(value).strip():
+        raise ValueError("the name of a folder is expected")
+    return Path(value).expanduser()
+
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_number)]
 Whole = Annotated[int, Field(ge=0, le=2**31), BeforeValidator(_number)]
 PositiveRange = Annotated[Range, BeforeValidator(parse_range)]
@@ -51,7 +57,7 @@ class SimulateOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    output: Annotated[Path, BeforeValidator(lambda value: Path(str(value)).expanduser())]
+    output: Annotated[Path, BeforeValidator(_output)]
     count: Annotated[int, Field(ge=1, le=100_000), BeforeValidator(_number)] = 1
     seed: Whole = 1
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")] = "sim"

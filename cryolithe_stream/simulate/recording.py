@@ -20,6 +20,8 @@ from cryolithe_stream.simulate.projector import projections
 from cryolithe_stream.simulate.scattering import VOLTS_PER_UNIT
 from cryolithe_stream.store import output_faults
 
+_MOST_COUNTS = 1e12
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recording:
@@ -70,7 +72,7 @@ def record(phantom: Phantom, conditions: Conditions, options: SimulateOptions, s
 
     The SNR is that of the specimen without gold and carbon: its variance over the whole stack, with Poisson noise the
     mean of its variances in the images.
-    Raises InputError for a specimen without contrast when an SNR is asked for.
+    Raises InputError for a specimen without contrast when an SNR is asked for, and for counts beyond 10¹² a pixel.
     """
     _, ny, nx = options.size
     pixel = phantom.voxel_angstrom
@@ -89,7 +91,7 @@ def record(phantom: Phantom, conditions: Conditions, options: SimulateOptions, s
     images = np.memmap(scratch, np.float32, "r", shape=(len(conditions.tilts_deg), ny, nx))
     variance = square / images.size - (total / images.size) ** 2
     snr = options.snr_db()
-    if snr is not None and not variance > 1e-12:
+    if snr is not None and not min(variance, within if options.noise == "poisson" else variance) > 1e-12:
         raise InputError("the specimen is empty, no SNR can be stated", fix="Allow particles or another part of it")
     sigma = counts = None
     if options.noise == "gaussian" and snr is not None:
@@ -98,6 +100,10 @@ def record(phantom: Phantom, conditions: Conditions, options: SimulateOptions, s
         mean = intensity / images.size
         relative = contrast**2 * within / mean
         counts = conditions.dose_per_tilt * pixel**2 if snr is None else 10 ** (snr / 10) / relative
+        if counts > _MOST_COUNTS:
+            raise InputError(
+                f"{counts:.3g} electrons a pixel, the limit is {_MOST_COUNTS:g}", fix="Give a smaller --snr or --dose"
+            )
         snr = snr if snr is not None else float(10 * np.log10(max(counts * relative, 1e-30)))
     return Recording(images, snr, sigma, contrast, counts, phantom.seed)
 

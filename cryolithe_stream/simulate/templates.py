@@ -111,10 +111,11 @@ def template_files(sources: Iterable[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for source in sources:
-        if source.is_dir():
-            found += sorted(path for path in source.iterdir() if path.is_file() and _kind(path))
-        elif source.suffix == ".txt":
-            found += _listed(source)
+        if source.is_dir() or source.suffix == ".txt":
+            named = _listed(source) if not source.is_dir() else _there(source)
+            if not named:
+                raise InputError(f"{source} names no structure or map", fix=f"Give {', '.join(STRUCTURES + MAPS)}")
+            found += named
         else:
             found.append(source)
     for path in found:
@@ -165,6 +166,11 @@ def _kind(path: Path) -> str | None:
     return next((suffix for suffix in known if path.name.lower().endswith(suffix)), None)
 
 
+def _there(folder: Path) -> list[Path]:
+    """The structures and maps in a folder."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and _kind(path))
+
+
 def _listed(source: Path) -> list[Path]:
     """The files that a list names in its own folder."""
     try:
@@ -172,7 +178,7 @@ def _listed(source: Path) -> list[Path]:
     except (OSError, UnicodeDecodeError) as error:
         raise MissingFileError(f"the list {source} cannot be read ({error})", fix="Check the path") from error
     names = [line.split("#")[0].strip() for line in lines]
-    there = sorted(path for path in source.parent.iterdir() if path.is_file() and _kind(path))
+    there = _there(source.parent)
     found = []
     for name in filter(None, names):
         same = [path for path in there if name.lower() in (path.name.lower(), template_name(path).lower())]

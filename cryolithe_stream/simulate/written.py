@@ -66,6 +66,8 @@ def stepped(text: str) -> list[float] | None:
 
 
 def parse_paths(value: object) -> tuple[Path, ...]:
-    """One path or a list of them."""
+    """One path or a list of them. Raises ValueError for anything else."""
     parts = value if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(part, str | Path) and str(part).strip() for part in parts):
+        raise ValueError("a path is expected, or a list of paths")
     return tuple(Path(str(part)).expanduser() for part in parts)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from cryolithe_stream.errors import FormatError, InputError, MissingFileError
+from cryolithe_stream.read import read_mapping
 from cryolithe_stream.train.data_options import PairOptions, PhantomOptions, SimulatedOptions
 from cryolithe_stream.train.faults import sentences
 from cryolithe_stream.train.sections import (
@@ -115,12 +114,5 @@ def read_options(path: Path) -> TrainOptions:
 
     Raises MissingFileError, FormatError, or InputError with every fault.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MissingFileError(f"{path} cannot be read ({error.strerror})", fix="Check its name") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path} is not YAML ({' '.join(str(error).split())})", fix="Correct it") from error
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise InputError(f"{path} holds no options", fix="Write one 'name: value' a line")
+    content = read_mapping(path, "the config file", fix="Write one 'name: value' a line")
     return TrainOptions(**content)

@@ -230,11 +230,14 @@ def test_other_options_are_refused_or_replace_what_is_there(tmp_path):
         ({"count": True}, "a number is expected"),
         ({"memrane": True}, "did you mean 'membranes'"),
         ({"mtf": 0}, "mtf"),
+        ({"output": ""}, "name of a folder"),
+        ({"output": [1]}, "name of a folder"),
+        ({"templates": [["a.pdb"]]}, "a list of paths"),
     ],
 )
 def test_wrong_options_are_told_by_name(tmp_path, changes, told):
     with pytest.raises(InputError) as fault:
-        small(tmp_path, **changes)
+        small(**{"output": tmp_path, **changes})
     assert told in str(fault.value)
     assert not list(tmp_path.iterdir())
 
@@ -272,3 +275,12 @@ def test_an_empty_specimen_has_no_snr(tmp_path):
         simulate(small(tmp_path / "set", particles="none", **nothing))
     entry = simulate(small(tmp_path / "set2", particles="none", noise="none", **nothing)).series[0]
     assert not stack(tmp_path / "set2" / entry.files.stack).any()
+    blank = {"noise": "poisson", "snr": 0, "mtf": 1e-12, "dose": 1e9, "gold": False}
+    with pytest.raises(InputError, match="specimen is empty"):
+        simulate(small(tmp_path / "set3", **blank))
+
+
+def test_more_electrons_than_can_be_counted_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"electrons a pixel, the limit is 1e\+12"):
+        simulate(small(tmp_path / "set", noise="poisson", snr=None, dose=1e12, damage=False))
+    assert not list((tmp_path / "set").iterdir())

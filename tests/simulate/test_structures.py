@@ -163,6 +163,11 @@ def test_folders_and_lists_name_templates_and_never_leave_the_lists_folder(tmp_p
     listing = tmp_path / "list.txt"
     listing.write_text("1ABC  # any case, no suffix\n\nmap.mrc\n")
     assert [p.name for p in template_files([listing])] == ["1abc.pdb.gz", "map.mrc"]
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none.txt").write_text("# nothing\n")
+    for name in ("none", "none.txt"):
+        with pytest.raises(InputError, match="names no structure or map"):
+            template_files([tmp_path / name])
     for text in ("3not", "../1abc", "/etc/passwd"):
         listing.write_text(text)
         with pytest.raises(MissingFileError, match="0 files"):

@@ -58,7 +58,7 @@ def test_files_that_hold_no_options(tmp_path):
     with pytest.raises(MissingFileError):
         read_options(tmp_path / "none.yaml")
     file = tmp_path / "a.yaml"
-    for text, fault in (("a: [", FormatError), ("- 1\n", InputError), ("!!python/object:os.system {}", FormatError)):
+    for text, fault in (("a: [", FormatError), ("- 1\n", FormatError), ("!!python/object:os.system {}", FormatError)):
         file.write_text(text)
         with pytest.raises(fault):
             read_options(file)
