@@ -66,11 +66,13 @@ def read(path: Path, set_name: str) -> Ratios:
         raise SystemExit(f"{path} is no quality benchmark with a set {set_name!r}")
     mine = [record for record in content["results"] if record["set"] == set_name]
 
-    def mean(method: str, level: float) -> float:
-        found = [r["snr_db"] for r in mine if r["method"] == method and r["input_snr_db"] == level]
-        return fmean(found)
-
-    return {name: {level: mean(name, level) for level in content["levels"]} for name in content["methods"]["names"]}
+    ratios: Ratios = {name: {} for name in content["methods"]["names"]}
+    for level in content["levels"]:
+        for name, values in ratios.items():
+            found = [r["snr_db"] for r in mine if r["method"] == name and r["input_snr_db"] == level]
+            if found:  # Topaz may have been run at some levels only
+                values[level] = fmean(found)
+    return ratios
 
 
 def computed(seed: int, size: str, model: str) -> Ratios:
@@ -104,13 +106,14 @@ def best_smoothed(fbp: Float32s, truth: Float32s) -> float:
 def draw(ratios: Ratios, picture: Path) -> None:
     """A group of bars for each noise level, told apart by colour and hatching."""
     figure, axes = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
-    levels = list(next(iter(ratios.values())))
+    levels = sorted({level for values in ratios.values() for level in values})
     width = 0.8 / len(ratios)
     for i, (name, values) in enumerate(ratios.items()):
-        places = np.arange(len(levels)) + (i - (len(ratios) - 1) / 2) * width
+        places = np.array([levels.index(level) for level in values]) + (i - (len(ratios) - 1) / 2) * width
         color, hatch = STYLES[i % len(STYLES)]
-        heights = [values[level] for level in levels]
-        axes.bar(places, heights, width, label=name, color=color, hatch=hatch, edgecolor="black", linewidth=0.6)
+        axes.bar(
+            places, list(values.values()), width, label=name, color=color, hatch=hatch, edgecolor="black", linewidth=0.6
+        )
     axes.set_xticks(range(len(levels)), [f"{level:g}" for level in levels], fontsize=9)
     axes.set_xlabel("signal-to-noise ratio of the projections (dB)", fontsize=9)
     axes.set_ylabel("of the volume (dB)", fontsize=9)

@@ -124,7 +124,9 @@ def draw(scores: Scores, picture: Path) -> None:
         panel.set_ylim(bottom=min(0.0, panel.get_ylim()[0]))
         panel.spines[["top", "right"]].set_visible(False)
     panels[1].set_ylim(top=1.0)
-    panels[0].legend(fontsize=8, frameon=False, loc="best")
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside upper center", ncols=4
+    )
     figure.savefig(picture, dpi=200)
     plt.close(figure)
 

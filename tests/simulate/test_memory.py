@@ -12,7 +12,7 @@ import pytest
 HERE = Path(__file__).parent
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak is reported in kilobytes on Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_a_series_stays_below_its_projected_peak(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1"}
     words = [sys.executable, str(HERE / "peak.py"), str(tmp_path / "set")]
