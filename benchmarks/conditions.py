@@ -62,13 +62,13 @@ def tilt_step(seed: int, snr_db: float, shape: Shape3 = SHAPE) -> Iterator[Case]
 
 
 def voxel_size(seed: int, snr_db: float, shape: Shape3 = SHAPE) -> Iterator[Case]:
-    """The specimen of one seed at other voxel sizes; as many voxels, so less of it is seen at small ones."""
+    """The seed's phantom at other voxel sizes, as many voxels; other draws fall, so methods compare, values hardly."""
     for voxel in VOXELS:
         yield Case("voxel size, Å", f"{voxel}", snr_db, phantom_specimen(seed, shape, every(60, 3), voxel))
 
 
 def thickness(seed: int, snr_db: float, shape: Shape3 = SHAPE) -> Iterator[Case]:
-    """Specimens as thick as their volumes, by a few voxels."""
+    """The seed's phantom in volumes of other depths, filled; other draws fall, so methods compare, values hardly."""
     for depth in THICKNESSES:
         made = phantom_specimen(seed, (depth, *shape[1:]), every(60, 3))
         yield Case("thickness, voxels", f"{depth}", snr_db, made)

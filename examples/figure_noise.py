@@ -41,6 +41,7 @@ STYLES = (
     ("#CC79A7", "xx"),
     ("#D55E00", ""),
     ("#56B4E9", "\\\\"),
+    ("#F0E442", "++"),
 )
 
 
@@ -105,22 +106,19 @@ def best_smoothed(fbp: Float32s, truth: Float32s) -> float:
 
 def draw(ratios: Ratios, picture: Path) -> None:
     """A group of bars for each noise level, told apart by colour and hatching."""
-    figure, axes = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     levels = sorted({level for values in ratios.values() for level in values})
     width = 0.8 / len(ratios)
     for i, (name, values) in enumerate(ratios.items()):
         places = np.array([levels.index(level) for level in values]) + (i - (len(ratios) - 1) / 2) * width
         color, hatch = STYLES[i % len(STYLES)]
-        axes.bar(
-            places, list(values.values()), width, label=name, color=color, hatch=hatch, edgecolor="black", linewidth=0.6
-        )
+        axes.bar(places, list(values.values()), width, label=name, color=color, hatch=hatch, ec="black", linewidth=0.6)
     axes.set_xticks(range(len(levels)), [f"{level:g}" for level in levels], fontsize=9)
     axes.set_xlabel("signal-to-noise ratio of the projections (dB)", fontsize=9)
     axes.set_ylabel("of the volume (dB)", fontsize=9)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False, loc="upper left")
-    axes.margins(y=0.3)
+    figure.legend(fontsize=8, frameon=False, loc="outside upper center", ncols=3)
     figure.savefig(picture, dpi=200)
     plt.close(figure)
 

@@ -35,7 +35,14 @@ REMOVED = (0, 10, 20, 30)
 CONDITION = "tilts removed of 61"
 BAND = (0.10, 0.15)
 SIGMAS = np.arange(0, 4.01, 0.25)
-STYLES = (("#777777", ":", "o"), ("#0072B2", "--", "s"), ("#D55E00", "-", "^"), ("#009E73", "-.", "D"))
+STYLES = (
+    ("#777777", ":", "o"),
+    ("#0072B2", "--", "s"),
+    ("#D55E00", "-", "^"),
+    ("#009E73", "-.", "D"),
+    ("#CC79A7", "-", "v"),
+    ("#56B4E9", "--", "x"),
+)
 
 
 def main() -> None:
@@ -115,7 +122,8 @@ def draw(scores: Scores, picture: Path) -> None:
     figure, panels = plt.subplots(1, 2, figsize=(7.2, 3.0), layout="constrained")
     titles = ("signal-to-noise ratio (dB)", "wedge FSC, 0.10–0.15 cycles/voxel")
     for i, (panel, title) in enumerate(zip(panels, titles, strict=True)):
-        for (name, values), (color, line, marker) in zip(scores.items(), STYLES, strict=False):
+        for j, (name, values) in enumerate(scores.items()):
+            color, line, marker = STYLES[j % len(STYLES)]
             heights = [value[i] for value in values.values()]
             panel.plot(list(values), heights, color=color, linestyle=line, marker=marker, markersize=4.5, label=name)
         panel.set_xlabel("tilts removed of 61", fontsize=9)

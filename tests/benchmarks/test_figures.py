@@ -46,7 +46,10 @@ def test_figures_of_what_the_benchmarks_wrote(tmp_path, monkeypatch):
 
     methods = Methods(Reconstruction.of(None, device="cpu"), (), ())
     small = (24, 24, 48)
-    write_json(tmp_path / "q.json", quality({"one": lambda: procedural(small, (7001,))}, [-5.0, 5.0], methods))
+    found = quality({"one": lambda: procedural(small, (7001,))}, [-5.0, 5.0], methods)
+    found["methods"]["names"].append("at -5 dB only")
+    found["results"].append(found["results"][0] | {"method": "at -5 dB only"})
+    write_json(tmp_path / "q.json", found)
     write_json(tmp_path / "r.json", robustness(["removed"], [7403], methods, shape=small))
     main("noise", tmp_path / "n.png", "--json", tmp_path / "q.json", "--set", "one")
     main("tilts", tmp_path / "t.png", "--json", tmp_path / "r.json")
