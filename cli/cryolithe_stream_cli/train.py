@@ -15,7 +15,7 @@ from cryolithe_stream_cli.progress import progress_on, standard_error
 def train(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="What to train on, and how.")],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the model, its log and its checkpoint.")
+        str, typer.Option("-o", "--output", metavar="DIR", help="Folder of the model, its log and its checkpoint.")
     ],
     minutes: Annotated[
         float | None, typer.Option("--minutes", metavar="M", help="Stop after M minutes, to be continued.")
@@ -30,13 +30,15 @@ def train(
     from cryolithe_stream.train.options import read_options
 
     options = read_options(config)  # judged before anything heavy is loaded
+    if not output.strip():
+        raise InputError("--output is empty", fix="Name a folder")
     if minutes is not None and not minutes > 0:
         raise InputError(f"--minutes is {minutes:g}, it must be above 0", fix="Give a number of minutes")
     from cryolithe_stream.train import train_model
 
     with progress_on(standard_error()) as progress:
         result = train_model(
-            options, output, progress, minutes=minutes, overwrite=overwrite, device=device, threads=threads
+            options, Path(output), progress, minutes=minutes, overwrite=overwrite, device=device, threads=threads
         )
     if os.environ.get("RANK", "0") != "0":  # of the processes that torchrun started, one speaks
         return

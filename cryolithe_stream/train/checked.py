@@ -51,6 +51,9 @@ def check_pair(options: PairOptions) -> CheckedPair:
                 fix="Give half stacks of the same views and size",
             )
     made = layout(main, options.bin)
+    stacks = {path.resolve() for path in _stacks(options).values()} | {options.stack.resolve()}
+    if twice := [path for path in _references(options).values() if path.resolve() in stacks]:
+        raise InputError(f"{twice[0]} is a stack and its own reference", fix="Name a tomogram as the reference")
     volumes = {kind: open_volume(path) for kind, path in _references(options).items()}
     for volume in volumes.values():
         _check_volume(volume, made, main, options)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from cryolithe_stream.train.sections import Count, NotNegative, Positive, Section, Share, UserPath
+from cryolithe_stream.train.sections import Count, NotNegative, Positive, Section, Share, UserPath, number
+
+Side = Annotated[int, Field(ge=8, le=16384), BeforeValidator(number)]
+HeldOut = Annotated[float, Field(ge=0, le=0.5), BeforeValidator(number)]
 
 
 class FaultOptions(Section):
@@ -36,15 +39,22 @@ class PhantomOptions(Section):
     first_seed: Annotated[int, Field(ge=0)] = 1000
     count: Count = 40
     validation_seeds: tuple[Annotated[int, Field(ge=0)], ...] = (9001,)
-    rows: Count = 96
-    width: Count = 320
-    depths: Annotated[tuple[Count, ...], Field(min_length=1)] = (96, 128, 160)
+    rows: Side = 96
+    width: Side = 320
+    depths: Annotated[tuple[Side, ...], Field(min_length=1)] = (96, 128, 160)
     p_finite: Share = 0.2
     cache: UserPath | None = None
     snr_db: tuple[float, float] = (-10.0, 10.0)
     faults: FaultOptions = FaultOptions()
     pool: Count = 8
     uses: Count = 6
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        low, high = self.snr_db
+        if not -60 <= low <= high <= 60:
+            raise ValueError(f"snr_db is {low:g} to {high:g}, it runs upwards within -60 and 60 decibels")
+        return self
 
 
 class PairOptions(Section):
@@ -71,7 +81,7 @@ class PairOptions(Section):
     invert: bool = False
     invert_reference: bool = False
     z_limits: tuple[Annotated[int, Field(ge=0)], Count] | None = None
-    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    held_out: HeldOut = 0.1
     weight: Positive = 1.0
 
     @model_validator(mode="after")
@@ -97,4 +107,4 @@ class SimulatedOptions(Section):
 
     folder: UserPath
     weight: Positive = 1.0
-    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    held_out: HeldOut = 0.1

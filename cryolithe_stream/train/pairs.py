@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -157,9 +158,10 @@ def _remembered(path: Path, key: dict[str, Any], make: Callable[[], dict[str, An
     """What `make` gave when it was last called with this key; called now when that was never."""
     key = json.loads(json.dumps(key))
     if there and path.is_file():
-        known = json.loads(path.read_text())
-        if known["key"] == key:
-            return known["found"]
+        with suppress(ValueError, TypeError, KeyError):  # a damaged note is as good as none
+            known = json.loads(path.read_text())
+            if known["key"] == key:
+                return known["found"]
     with output_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cryolithe_stream.errors import InputError
+from cryolithe_stream.errors import CryolitheError, FormatError, InputError
 from cryolithe_stream.geometry import Box, Float32s, Floats, VolumeFrame
 from cryolithe_stream.network.filters import ProjectionFilter
 from cryolithe_stream.simulate import Acquisition, Phantom, acquire, make_phantom, project, random_tilts
@@ -90,7 +94,7 @@ class SpecimenCache:
 
     def load(self, seed: int) -> Specimen:
         """The specimen of a seed that was made."""
-        with np.load(self._path(seed)) as data:
+        with _opened(self._path(seed)) as data:
             return Specimen(
                 data["truth"], data["signal"], data.get("gold"), float(data["offset"]), float(data["voxel"])
             )
@@ -103,7 +107,7 @@ class SpecimenCache:
 
     def _check(self, path: Path) -> None:
         """Refuse a specimen that was made with other sizes (older files state none: their shape tells)."""
-        with np.load(path) as data:
+        with _opened(path) as data:
             stated = json.loads(str(data["sizes"])) if "sizes" in data else None
             found = stated or dict(zip(("depth", "rows", "width"), data["truth"].shape, strict=True))
         o = self.options
@@ -114,6 +118,18 @@ class SpecimenCache:
                 f"{path} holds a specimen of {found}, the configuration asks for {self._sizes()}",
                 fix="Name another folder in phantoms.cache",
             )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The arrays of a specimen. Raises FormatError when the file is damaged."""
+    try:
+        with path.open("rb") as file, np.load(file) as data:
+            yield data
+    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, zlib.error) as error:
+        if isinstance(error, CryolitheError):
+            raise
+        raise FormatError(f"the specimen {path} cannot be read ({error})", fix="Delete it; it is made again") from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,30 @@ def test_numbers_that_are_no_longer_finite_stop_the_training(phantoms, tmp_path)
         train_model(o, tmp_path, Quiet(), threads=1)
     assert caught.value.exit_code == 1
     assert not (tmp_path / "tiny.safetensors").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 100, 0.5, 0.999])
+def test_a_damaged_specimen_is_named(phantoms, tmp_path, kept, capsys):
+    cache = tmp_path / "cache"
+    shutil.copytree(phantoms["cache"], cache)
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(tiny(steps=2, phantoms={**phantoms, "cache": str(cache)})))
+    assert main(["train", str(file), "-o", str(tmp_path / "a"), "--threads", "1"]) == 0
+    specimen = next(cache.glob("*.npz"))
+    whole = specimen.read_bytes()
+    specimen.write_bytes(whole[: int(kept * len(whole)) if kept < 1 else kept])
+    capsys.readouterr()
+    assert main(["train", str(file), "-o", str(tmp_path / "b"), "--threads", "1"]) == 2
+    fault = capsys.readouterr().err.splitlines()[-1]
+    assert fault.startswith(f"error: the specimen {specimen} cannot be read")
+
+
+def test_no_name_of_a_folder_is_not_the_current_one(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(yaml.safe_dump(tiny()))
+    assert main(["train", "tiny.yaml", "-o", ""]) == 2
+    assert "--output is empty" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
 
 def test_a_disk_that_is_full_leaves_the_last_checkpoint(phantoms, tmp_path):

@@ -31,6 +31,12 @@ PAIR = {"stack": "a.mrc", "reference": "b.mrc"}
         ({"pairs": [{**PAIR, "odd": "c.mrc"}]}, "odd and even half stacks come in pairs"),
         ({"pairs": [{**PAIR, "reference_odd": "c.mrc", "reference_even": "d.mrc"}]}, "need the half stacks"),
         ({"pairs": [{**PAIR, "z_limits": [9, 3]}]}, "z_limits run upwards"),
+        ({"pairs": [{**PAIR, "held_out": 0.99}]}, "pairs.0.held_out: got 0.99"),
+        ({"phantoms": {"snr_db": [5, -5]}}, "snr_db is 5 to -5"),
+        ({"phantoms": {"snr_db": [0, float("nan")]}}, "snr_db is 0 to nan"),
+        ({"phantoms": {"snr_db": [0, 1e6]}}, "snr_db is 0 to 1e+06"),
+        ({"phantoms": {"rows": 1}}, "phantoms.rows: got 1"),
+        ({"phantoms": {"depths": [1]}}, "phantoms.depths.0: got 1"),
     ],
 )
 def test_a_fault_names_its_key(given, part):

@@ -108,6 +108,22 @@ def test_wrong_pairs_are_told_with_both_values(files, tmp_path):
             ready(files, tmp_path / name, reference=path, **given)
 
 
+def test_a_stack_is_not_its_own_reference(files):
+    for name in ("stack", "odd"):
+        with pytest.raises(InputError, match="its own reference"):
+            check_pair(PairOptions(**{**files, "reference": files[name]}))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", "\xff"])
+def test_a_damaged_note_of_what_is_prepared_is_as_good_as_none(files, tmp_path, text):
+    first, _ = ready(files, tmp_path)
+    for note in tmp_path.rglob("full*.json"):
+        note.write_text(text, encoding="latin-1")
+    again, told = ready(files, tmp_path)
+    assert [line.split()[0] for line in told] == ["preparing", "reading"]
+    assert again.identity == first.identity
+
+
 def test_halves_of_another_size_are_refused(files, tmp_path):
     odd = write_mrc(tmp_path / "odd.mrc", voxels(files["odd"])[:, :-1], 10.0)
     with pytest.raises(InputError, match=r"\(21, 39, 64\), .* has \(21, 40, 64\)"):
