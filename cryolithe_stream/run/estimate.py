@@ -12,7 +12,8 @@ from cryolithe_stream.geometry import Box, Shape3
 from cryolithe_stream.run.survey import Survey
 
 _EXACT_ZX, _ZX = (8, 16), (64, 192)
-_ROWS = (1, 9)
+_ROWS, _ROWS_WITH_NEIGHBOURS = (1, 9), (1, 41)
+"""The two blocks that are timed; where each row brings rows beside it, the larger one has many."""
 
 
 def voxels_per_second(survey: Survey) -> float:
@@ -23,8 +24,9 @@ def voxels_per_second(survey: Survey) -> float:
     threads = torch.get_num_threads()
     torch.set_num_threads(survey.cluster.threads)
     try:
-        _time_block(survey, _ROWS[0])  # loads kernels
-        (few, cost_few), (many, cost_many) = (_time_block(survey, rows) for rows in _ROWS)
+        rows = _ROWS if survey.reconstructor.context is None else _ROWS_WITH_NEIGHBOURS
+        _time_block(survey, rows[0])  # loads kernels
+        (few, cost_few), (many, cost_many) = (_time_block(survey, n) for n in rows)
     finally:
         torch.set_num_threads(threads)
     grows = many > few and cost_many > cost_few
