@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
+
+Command = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +73,6 @@ FLAGS = (
 )
 
 
-def takes_run_options(function: Callable[..., None]) -> Callable[..., None]:
-    """`function(stack, config, …, given)` as a command with every flag of the table, gathered into `given`.
-
-    Flags arrive as text or None, so that `RunOptions` judges all of them together and a flag that was not given
-    never overrides the config file.
-    """
-
-    def command(**values: Any) -> None:
-        given = {flag.name: values.pop(flag.name) for flag in FLAGS}
-        function(given={"stack": values.pop("stack"), **given}, **values)
-
-    own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.name != "given"]
-    stack = _parameter(
-        "stack", Annotated[str | None, typer.Argument(metavar="STACK", help="The tilt series (.mrc .st .ali).")]
-    )
-    table = [_parameter(flag.name, _annotation(flag)) for flag in FLAGS]
-    command.__signature__ = inspect.Signature([stack, *table, *own])  # type: ignore[attr-defined]
-    command.__doc__, command.__name__ = function.__doc__, function.__name__
-    command.__annotations__ = {}
-    return command
-
-
 def _parameter(name: str, annotation: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation)
 
@@ -113,3 +93,31 @@ def _annotation(flag: Flag) -> Any:
             autocompletion=(lambda incomplete: [c for c in choices if c.startswith(incomplete)]) if choices else None,
         ),
     ]
+
+
+def takes_options(table: Sequence[Flag], place: str, about: Any) -> Callable[[Command], Command]:
+    """A decorator: `function(given, …)` as a command with a positional `place` and every flag of a table.
+
+    All of them are gathered into `given`, as text or None, so that the options judge them together and a flag that was
+    not given never overrides the config file. `about` is typer's description of the positional argument.
+    """
+
+    def decorate(function: Command) -> Command:
+        def command(**values: Any) -> None:
+            given = {name: values.pop(name) for name in (place, *(flag.name for flag in table))}
+            function(given=given, **values)
+
+        own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.name != "given"]
+        flags = [_parameter(flag.name, _annotation(flag)) for flag in table]
+        first = _parameter(place, Annotated[str | None, about])
+        command.__dict__["__signature__"] = inspect.Signature([first, *flags, *own])
+        command.__doc__, command.__name__ = function.__doc__, function.__name__
+        command.__annotations__ = {}
+        return command
+
+    return decorate
+
+
+takes_run_options = takes_options(
+    FLAGS, "stack", typer.Argument(metavar="STACK", help="The tilt series (.mrc .st .ali).")
+)

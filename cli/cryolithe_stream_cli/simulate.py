@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cryolithe_stream_cli.flags import Flag, _annotation, _parameter
+from cryolithe_stream_cli.flags import Flag, takes_options
 
 _SET, _SPECIMEN, _MICROSCOPE, _NOISE = "Output", "Specimen", "Microscope", "Dose and noise"
 
@@ -60,23 +58,7 @@ FLAGS = (
 )
 
 
-def _takes_options(function: Callable[..., None]) -> Callable[..., None]:
-    """`function(output, config, given)` as a command with every flag of the table, gathered into `given`."""
-
-    def command(**values: Any) -> None:
-        given = {flag.name: values.pop(flag.name) for flag in FLAGS}
-        function(given={"output": values.pop("output"), **given}, **values)
-
-    own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.name != "given"]
-    output = _parameter("output", Annotated[str | None, typer.Argument(metavar="OUT", help="The folder to fill.")])
-    table = [_parameter(flag.name, _annotation(flag)) for flag in FLAGS]
-    command.__signature__ = inspect.Signature([output, *table, *own])  # type: ignore[attr-defined]
-    command.__doc__, command.__name__ = function.__doc__, function.__name__
-    command.__annotations__ = {}
-    return command
-
-
-@_takes_options
+@takes_options(FLAGS, "output", typer.Argument(metavar="OUT", help="The folder to fill."))
 def simulate(
     given: dict[str, Any],
     config: Annotated[

@@ -19,19 +19,23 @@ PIECE_VOXELS = 1 << 21
 
 
 class Volume(Protocol):
-    """A volume `(z, y, x)` that is read box by box.
-
-    `name` is what errors call it, `voxel_angstrom` its voxel size or None, `chunk_zyx` what is best read together.
-    """
+    """A volume `(z, y, x)` that is read box by box."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str:
+        """What errors call it."""
+
     @property
-    def shape_zyx(self) -> Shape3: ...  # noqa: D102
+    def shape_zyx(self) -> Shape3:
+        """Voxels along (z, y, x)."""
+
     @property
-    def voxel_angstrom(self) -> float | None: ...  # noqa: D102
+    def voxel_angstrom(self) -> float | None:
+        """The side of a voxel in Å, None where nobody knows."""
+
     @property
-    def chunk_zyx(self) -> Shape3: ...  # noqa: D102
+    def chunk_zyx(self) -> Shape3:
+        """The voxels that are best read together."""
 
     def read_box(self, box: Box) -> Float32s:
         """The values in a box, float32 `(z, y, x)`."""

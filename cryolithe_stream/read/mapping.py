@@ -31,7 +31,7 @@ def read_mapping(path: Path, role: str, *, fix: str, largest_bytes: int = 4 << 2
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.AliasEvent) or depth > _DEEPEST:
                 raise FormatError(f"{role} {path} has aliases or deep nesting", fix=fix)
-        content = yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader
+        content = loader(text).get_single_data()
     except OSError as error:
         raise MissingFileError(f"{role} {path} cannot be read ({error.strerror})", fix="Check its name") from error
     except FormatError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,20 +73,24 @@ def _transposed(
     return np.concatenate(points), np.concatenate([[0], ends[:-1]]).astype(np.int32), np.concatenate(weights)
 
 
-class Backproject(torch.autograd.Function):
+class _Backproject(torch.autograd.Function):
     """Points × channels from table rows × channels."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, table: Tensor, operator: Operator) -> Tensor:
+    def forward(ctx: Any, table: Tensor, operator: Operator) -> Tensor:
         """Back-projected features."""
-        ctx.operator = operator  # type: ignore[attr-defined]
+        ctx.operator = operator
         return F.embedding_bag(operator.index, table, mode="sum", per_sample_weights=operator.weight)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """The gradient of the table."""
-        o: Operator = ctx.operator  # type: ignore[attr-defined]
+        o: Operator = ctx.operator
         bags = F.embedding_bag(
             o.back_index, grad.contiguous(), o.back_offsets, mode="sum", per_sample_weights=o.back_weight
         )
         return bags, None
+
+
+backproject: Callable[[Tensor, Operator], Tensor] = _Backproject.apply
+"""Points × channels from a table `(row, channel)` and an operator."""

@@ -93,7 +93,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})[_KEY])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
         if about["version"] != _VERSION:
             raise ValueError(f"version {about['version']}")
     except (OSError, SafetensorError, KeyError, ValueError) as error:

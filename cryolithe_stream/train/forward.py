@@ -24,8 +24,8 @@ from cryolithe_stream.engines.strips import Strips
 from cryolithe_stream.geometry import Floats, SampleGrid, strips_for_grid
 from cryolithe_stream.network.context import Context
 from cryolithe_stream.network.sliceset import SliceSet
-from cryolithe_stream.train.backprojection import Backproject, Operator
-from cryolithe_stream.train.table import FeatureTable
+from cryolithe_stream.train.backprojection import Operator, backproject
+from cryolithe_stream.train.table import feature_table
 
 
 class Predictor(nn.Module):
@@ -140,8 +140,8 @@ def _fast(
     corner = (rows.first - size // 2, operator.first_pixel - size // 2)
     lines = _window(filtered, corner, (n_lines + 1, operator.n_pixels + size - 1))
     lines = lines[:, :-1] if rows.fraction == 0.0 else torch.lerp(lines[:, :-1], lines[:, 1:], rows.fraction)
-    table: Tensor = FeatureTable.apply(lines.to(dtype).contiguous(), first, out, oversample, rows.step)  # type: ignore[no-untyped-call]
-    pooled: Tensor = Backproject.apply(table.flatten(2).flatten(0, 1), operator)  # type: ignore[no-untyped-call]
+    table = feature_table(lines.to(dtype).contiguous(), first, out, oversample, rows.step)
+    pooled = backproject(table.flatten(2).flatten(0, 1), operator)
     nz, ny, nx = grid.shape
     return pooled.view(nz, nx, ny, -1).permute(3, 0, 2, 1)
 

@@ -68,7 +68,7 @@ class Loop:
                     self._record(last=progress.step == o.steps or ending != "done")
                     self.teller.advance(1)
             finally:
-                supply.close()  # type: ignore[attr-defined]
+                supply.close()
         return "done" if progress.step == o.steps else ending
 
     @property

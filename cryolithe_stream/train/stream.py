@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -115,7 +115,7 @@ class Memo(Generic[T]):
         return mine.result()
 
 
-def made_ahead(make: Callable[[int], T], numbers: Iterator[int], ahead: int, threads: int) -> Iterator[T]:
+def made_ahead(make: Callable[[int], T], numbers: Iterator[int], ahead: int, threads: int) -> Generator[T]:
     """`make` of each number in order, up to `ahead` of them under way in background threads."""
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="examples") as workers:

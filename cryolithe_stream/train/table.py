@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 
-class FeatureTable(torch.autograd.Function):
+class _FeatureTable(torch.autograd.Function):
     """Joined set features on the detector grid, one tilt at a time; the gradient makes the hidden ones again.
 
     Inputs: lines `(tilt, line, column)`, folded matrices `(tilt, P, slice·H)` and `(slice·H, C)`, K, and the lines
@@ -16,12 +18,10 @@ class FeatureTable(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: torch.autograd.function.FunctionCtx, lines: Tensor, first: Tensor, out: Tensor, oversample: int, step: int
-    ) -> Tensor:
+    def forward(ctx: Any, lines: Tensor, first: Tensor, out: Tensor, oversample: int, step: int) -> Tensor:
         """The table."""
         ctx.save_for_backward(lines, first, out)
-        ctx.sizes = (oversample, step)  # type: ignore[attr-defined]
+        ctx.sizes = (oversample, step)
         s = _Sizes.of(lines, first, step)
         table = lines.new_zeros(len(lines), s.n_columns, oversample, s.n_rows, out.shape[1])
         for t, line in enumerate(lines):
@@ -33,10 +33,10 @@ class FeatureTable(torch.autograd.Function):
         return table.flatten(1, 2)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[None, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor, None, None]:
         """Gradients of both kinds of matrices."""
-        lines, first, out = ctx.saved_tensors  # type: ignore[attr-defined]
-        oversample, step = ctx.sizes  # type: ignore[attr-defined]
+        lines, first, out = ctx.saved_tensors
+        oversample, step = ctx.sizes
         s = _Sizes.of(lines, first, step)
         grad = grad.unflatten(1, (s.n_columns, oversample))
         to_first, to_out = torch.empty_like(first), torch.zeros_like(out, dtype=torch.float32)
@@ -104,3 +104,7 @@ def _from_phase(grad: Tensor, phase: float, s: _Sizes) -> Tensor:
     back[:, :-1] *= 1 - phase
     back[:, 1:] += phase * g[:, :-1]
     return back.flatten(0, 1)
+
+
+feature_table: Callable[[Tensor, Tensor, Tensor, int, int], Tensor] = _FeatureTable.apply
+"""The table of lines, folded matrices, K and the lines from one row to the next, with gradients of the matrices."""
