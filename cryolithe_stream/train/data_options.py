@@ -32,7 +32,10 @@ class PhantomOptions(Section):
 
     `depths`, `rows` and `width` are voxels, `p_finite` the share that ends at the volume's sides. Each is recorded
     again and again with `snr_db` from a range and `faults`; `pool` recordings are at hand, and a new one joins them
-    after every `uses` examples of the whole training.
+    after every `uses` examples of the whole training. The share `p_templates` of the specimens holds
+    real macromolecules in place of procedural ones, four of those of `templates` (structures, maps, folders, lists).
+    `p_ctf` is the share of the recordings with contrast transfer, `defocus_um` its range; half of them are
+    phase-flipped.
     """
 
     weight: Positive = 1.0
@@ -46,6 +49,10 @@ class PhantomOptions(Section):
     cache: UserPath | None = None
     snr_db: tuple[float, float] = (-10.0, 10.0)
     faults: FaultOptions = FaultOptions()
+    templates: tuple[UserPath, ...] = ()
+    p_templates: Share = 0.5
+    p_ctf: Share = 0.0
+    defocus_um: tuple[float, float] = (2.0, 6.0)
     pool: Count = 8
     uses: Count = 6
 
@@ -54,6 +61,9 @@ class PhantomOptions(Section):
         low, high = self.snr_db
         if not -60 <= low <= high <= 60:
             raise ValueError(f"snr_db is {low:g} to {high:g}, it runs upwards within -60 and 60 decibels")
+        near, far = self.defocus_um
+        if not 0 < near <= far <= 30:
+            raise ValueError(f"defocus_um is {near:g} to {far:g}, it runs upwards within 0 and 30 micrometres")
         return self
 
 

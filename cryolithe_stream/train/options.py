@@ -102,7 +102,7 @@ class TrainOptions(Section):
             exclude={
                 **dict.fromkeys(NO_WEIGHTS, True),
                 "start": True,
-                "phantoms": {"cache": True},
+                "phantoms": {"cache": True, "templates": True},
                 "pairs": {"__all__": dict.fromkeys(paths, True)},
                 "simulated": {"__all__": {"folder": True}},
             },

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -21,12 +22,17 @@ from cryolithe_stream.geometry import Box, Float32s, Floats, VolumeFrame
 from cryolithe_stream.network.filters import ProjectionFilter
 from cryolithe_stream.simulate import Acquisition, Phantom, acquire, make_phantom, project, random_tilts
 from cryolithe_stream.simulate import PhantomOptions as Contents
+from cryolithe_stream.simulate.ctf import Microscope
+from cryolithe_stream.simulate.imaging import Imaging
+from cryolithe_stream.simulate.templates import TemplateLibrary, template_files, template_name
 from cryolithe_stream.store import output_faults
 from cryolithe_stream.train.data_options import PhantomOptions
 from cryolithe_stream.train.scene import Range
 
 Halves = NDArray[np.float16]
 DEGREES = np.arange(-70, 71)
+_TEMPLATES = 4
+_CROWDING = (0.05, 0.25)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,8 +54,22 @@ def make_specimen(seed: int, options: PhantomOptions) -> Specimen:
     rng = np.random.default_rng([seed, 1])
     finite = rng.random() < options.p_finite
     shape = (int(rng.choice(options.depths)), options.rows, options.width)
-    phantom = make_phantom(seed, Contents(shape_zyx=shape, periodic_x=not finite))
-    return specimen_of(phantom, float(rng.uniform(-0.5, 0.5)))
+    offset = float(rng.uniform(-0.5, 0.5))
+    contents = Contents(shape_zyx=shape, periodic_x=not finite)
+    if not options.templates or rng.random() >= options.p_templates:
+        return specimen_of(make_phantom(seed, contents), offset)
+    files = template_files(options.templates)
+    some = rng.choice(len(files), min(_TEMPLATES, len(files)), replace=False)
+    crowding = float(np.exp(rng.uniform(*np.log(_CROWDING))))
+    real = replace(contents, particles=(), crowding=crowding)
+    library = TemplateLibrary(tuple(files[i] for i in some))
+    return specimen_of(make_phantom(seed, real, library.at), offset)
+
+
+def template_hashes(options: PhantomOptions) -> dict[str, str]:
+    """SHA-256 of each template's file. Raises MissingFileError and InputError."""
+    files = template_files(options.templates) if options.templates else []
+    return {template_name(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def specimen_of(phantom: Phantom, offset_deg: float) -> Specimen:
@@ -103,7 +123,10 @@ class SpecimenCache:
         return self.folder / f"specimen-{seed:05d}.npz"
 
     def _sizes(self) -> dict[str, Any]:
-        return self.options.model_dump(mode="json", include={"rows", "width", "depths", "p_finite"})
+        sizes = self.options.model_dump(mode="json", include={"rows", "width", "depths", "p_finite"})
+        if self.options.templates:
+            sizes |= {"p_templates": self.options.p_templates, "templates": template_hashes(self.options)}
+        return sizes
 
     def _check(self, path: Path) -> None:
         """Refuse a specimen that was made with other sizes (older files state none: their shape tells)."""
@@ -173,12 +196,17 @@ def record(
     rng: np.random.Generator,
     faults: Acquisition,
     chain: ProjectionFilter,
+    optics: Optics | None = None,
 ) -> Recording:
-    """A recording of a specimen at whole-degree tilts, filtered by `chain`."""
+    """A recording of a specimen at whole-degree tilts, filtered by `chain`; without optics contrast is perfect."""
     index = np.searchsorted(DEGREES, tilts)
-    gold = None if specimen.gold is None else specimen.gold[index].astype(np.float32)
     tilts_deg = tilts + specimen.offset_deg
-    recorded = acquire(specimen.signal[index].astype(np.float32), gold, tilts_deg, snr_db, rng, faults)
+    signal = specimen.signal[index].astype(np.float32)
+    gold = None if specimen.gold is None else specimen.gold[index].astype(np.float32)
+    if optics is not None:
+        signal = optics.image(signal, tilts_deg, specimen.voxel_angstrom)
+        gold = None if gold is None else optics.image(gold, tilts_deg, specimen.voxel_angstrom)
+    recorded = acquire(signal, gold, tilts_deg, snr_db, rng, faults)
     values, std = prepared(recorded, chain)
     truth = specimen.truth.astype(np.float32) / np.float32(std)
     limit = np.quantile(truth[::4, ::2, ::4], 0.001)
@@ -190,6 +218,23 @@ def prepared(recorded: Float32s, chain: ProjectionFilter) -> tuple[Float32s, flo
     mean, std = float(recorded.mean(dtype=np.float64)), float(recorded.std(dtype=np.float64))
     normal = (recorded - np.float32(mean)) / np.float32(std)
     return chain.apply(torch.from_numpy(normal)).numpy(), std
+
+
+@dataclass(frozen=True, slots=True)
+class Optics:
+    """Defocus (µm) of a series, and whether the frequencies whose contrast it reverses are turned back."""
+
+    defocus_um: float
+    phase_flip: bool
+
+    def image(self, projections: Float32s, tilts_deg: Floats, pixel_angstrom: float) -> Float32s:
+        """Projections `(tilt, y, x)` through the contrast transfer of a microscope of 300 kV."""
+        imaging = Imaging(pixel_angstrom, Microscope(), phase_flip=self.phase_flip)
+        formed = [
+            imaging.form(image[None], float(tilt), self.defocus_um, 0.0)[0]
+            for image, tilt in zip(projections, tilts_deg, strict=True)
+        ]
+        return np.stack(formed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,4 +252,7 @@ class Recorder:
         faults = Acquisition(**o.faults.model_dump())
         specimen = self.cache.load(o.first_seed + int(rng.integers(o.count)))
         tilts = random_tilts(rng, p_drop=faults.p_drop)
-        return record(specimen, float(rng.uniform(*o.snr_db)), tilts, rng, faults, self.chain)
+        optics = None
+        if rng.random() < o.p_ctf:
+            optics = Optics(float(rng.uniform(*o.defocus_um)), bool(rng.random() < 0.5))
+        return record(specimen, float(rng.uniform(*o.snr_db)), tilts, rng, faults, self.chain, optics)

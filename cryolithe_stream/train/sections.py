@@ -77,11 +77,12 @@ class SamplingOptions(Section):
 class OptimiserOptions(Section):
     """How weights move. `warm_up` is a share of the steps; then half a cosine leads down to 1 % of `learning_rate`.
 
+    `muon` takes orthogonal steps for the convolutions of a context network and AdamW's for all else.
     Without a `learning_rate` it is 2e-3 for new networks and 5e-4 for those that start from a model. `ema` is the
     decay of the averaged weights, `clip` the largest norm of a gradient.
     """
 
-    kind: Literal["adam", "adamw"] = "adamw"
+    kind: Literal["adam", "adamw", "muon"] = "adamw"
     learning_rate: Positive | None = None
     weight_decay: NotNegative = 1e-4
     warm_up: Share = 0.03

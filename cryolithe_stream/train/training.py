@@ -22,9 +22,10 @@ from cryolithe_stream.train.checked import check_pair, simulated_pairs
 from cryolithe_stream.train.checkpoint import Progress, State, read_identity
 from cryolithe_stream.train.logbook import Logbook, Teller
 from cryolithe_stream.train.loop import Ending, Loop
+from cryolithe_stream.train.optimisers import make_optimiser
 from cryolithe_stream.train.options import TrainOptions
 from cryolithe_stream.train.pairs import Pair, ready_pair
-from cryolithe_stream.train.phantoms import Recorder, SpecimenCache
+from cryolithe_stream.train.phantoms import Recorder, SpecimenCache, template_hashes
 from cryolithe_stream.train.ranks import Ranks, device_of_rank, ranks_of
 from cryolithe_stream.train.schedule import averaged
 from cryolithe_stream.train.stream import Examples, PairSource, PhantomSource, Source
@@ -116,7 +117,7 @@ def _train(
         _same_training(checkpoint, identity)
     elif options.start_from is None:
         calibrate(trainee, [examples(i, tag=3) for i in range(3)])
-    state = State(trainee, averaged(trainee), _optimiser(options, trainee), Progress())
+    state = State(trainee, averaged(trainee), make_optimiser(options.optimiser, trainee), Progress())
     if there:
         state.load(checkpoint)
         if state.progress.step == options.steps and model.exists():
@@ -183,7 +184,9 @@ def _data(options: TrainOptions, folder: Path, trainee: Trainee, teller: Teller,
         checks = [] if cache is None else phantom_checks(cache, trainee, points=points)
         checks += pair_checks(pairs, points=points)
     start = None if options.start_from is None else trainee.fingerprint
-    return Data(sources, pairs, checks, {"start": start, "pairs": [pair.identity for pair in pairs]})
+    templates = {} if cache is None else template_hashes(cache.options)
+    about = {"start": start, "pairs": [pair.identity for pair in pairs], "templates": templates}
+    return Data(sources, pairs, checks, about)
 
 
 def _make_specimens(cache: SpecimenCache, teller: Teller) -> None:
@@ -194,12 +197,6 @@ def _make_specimens(cache: SpecimenCache, teller: Teller) -> None:
     for seed in seeds:
         cache.make(seed)
         teller.advance(1)
-
-
-def _optimiser(options: TrainOptions, trainee: Trainee) -> torch.optim.Optimizer:
-    o = options.optimiser
-    kind = torch.optim.AdamW if o.kind == "adamw" else torch.optim.Adam
-    return kind(trainee.parameters(), lr=0.0, weight_decay=o.weight_decay, betas=(0.9, 0.99), foreach=False)
 
 
 def _open_folder(folder: Path, options: TrainOptions, *, overwrite: bool) -> WriterLock:

@@ -36,6 +36,9 @@ PAIR = {"stack": "a.mrc", "reference": "b.mrc"}
         ({"phantoms": {"snr_db": [0, float("nan")]}}, "snr_db is 0 to nan"),
         ({"phantoms": {"snr_db": [0, 1e6]}}, "snr_db is 0 to 1e+06"),
         ({"phantoms": {"rows": 1}}, "phantoms.rows: got 1"),
+        ({"phantoms": {"defocus_um": [4, 2]}}, "defocus_um is 4 to 2"),
+        ({"phantoms": {"p_ctf": 2}}, "phantoms.p_ctf: got 2"),
+        ({"optimiser": {"kind": "sgd"}}, "optimiser.kind: got 'sgd'"),
         ({"phantoms": {"depths": [1]}}, "phantoms.depths.0: got 1"),
     ],
 )

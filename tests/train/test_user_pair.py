@@ -57,6 +57,12 @@ def test_a_trained_model_reconstructs_as_well_as_its_card_says(pair, tmp_path, c
         {"target": "wavelet"},
         {"sampling": {"kind": "points", "points": 64, "rows": 2}, "learn": {"filter": True, "patch_scale": True}},
         {"context": {"widths": [4, 6], "down": [1, 1], "up": [1]}, "sampling": {"crop_zyx": [None, 20, 20]}},
+        {
+            "context": {"widths": [4, 6], "down": [1, 1], "up": [1]},
+            "sampling": {"crop_zyx": [None, 20, 20]},
+            "optimiser": {"kind": "muon"},
+            "loss": "l2",
+        },
         {"target": "wavelet", "sampling": {"kind": "points", "points": 64, "rows": 2}},
         {"optimiser": {"kind": "adam"}, "loss": "l1", "precision": "bfloat16"},
     ],
