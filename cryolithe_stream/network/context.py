@@ -1,8 +1,9 @@
 """The context network: 3-D convolutions over the features of neighbouring voxels, in place of the last MLP.
 
 A SliceSet tells what the projections say of each voxel alone. What its neighbours say is told by a small U-Net over the
-back-projected features: at each scale 3 × 3 × 3 convolutions with ReLU and skips, 2 × 2 × 2 convolutions of stride 2
-between the scales. It has no bias, so the whole stays 1-homogeneous.
+back-projected features: at each scale 3 × 3 × 3 convolutions with ReLU and skips; 2 × 2 × 2 convolutions of stride 2
+lead to the next coarser scale, linear interpolation leads back, so that the coarse lattice is not imprinted on the
+volume. It has no bias, so the whole stays 1-homogeneous.
 
 A voxel depends on a bounded box of features, told exactly by `input_box`: blocks are computed with that much around
 them and cut, and so do not depend on how a volume is cut. Coarser scales lie on multiples of `stride` of the volume's
@@ -76,12 +77,11 @@ class Context(nn.Module):
         self.down = nn.ModuleList(_convolutions(w, n) for w, n in zip(c.widths, c.down, strict=True))
         self.up = nn.ModuleList(_convolutions(w, n) for w, n in zip(c.widths[:-1], c.up, strict=True))
         self.coarser = nn.ModuleList(nn.Conv3d(a, b, 2, stride=2, bias=False) for a, b in pairs)
-        self.finer = nn.ModuleList(nn.ConvTranspose3d(b, a, 2, stride=2, bias=False) for a, b in pairs)
+        self.finer = nn.ModuleList(nn.Conv3d(b, a, 1, bias=False) for a, b in pairs)
         self.last = nn.Conv3d(c.widths[0], c.outputs, 1, bias=False)
         for name, weight in self.named_parameters():
-            fan_in = weight.shape[0] if name.startswith("finer") else weight[0].numel()
             gain = 1.0 if name.startswith(("last", "finer")) else 2.0
-            nn.init.normal_(weight, std=(gain / fan_in) ** 0.5)
+            nn.init.normal_(weight, std=(gain / weight[0].numel()) ** 0.5)
 
     @property
     def stride(self) -> int:
@@ -98,7 +98,8 @@ class Context(nn.Module):
                 skips.append(h)
                 h = F.relu_(self.coarser[level](h))
         for level in reversed(range(len(self.finer))):
-            h = F.relu_(skips.pop() + self.finer[level](h))
+            fine = F.interpolate(self.finer[level](h), scale_factor=2.0, mode="trilinear", align_corners=False)
+            h = F.relu_(fine.add_(skips.pop()))
             h = _residual(h, self.up[level])
         return torch.as_tensor(self.last(h))
 
@@ -130,7 +131,7 @@ class Context(nn.Module):
         for level in range(len(c.up)):
             start, stop = start - c.up[level], stop + c.up[level]
             reads.append((start, stop))
-            start, stop = start // 2, -(-stop // 2)
+            start, stop = (start - 1) // 2, -(-(stop + 1) // 2)  # linear interpolation reads a quarter voxel beyond
         for level in reversed(range(len(c.down))):
             start, stop = start - c.down[level], stop + c.down[level]
             if level:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -32,15 +32,15 @@ class Muon(torch.optim.AdamW):
         self._kernels = {id(kernel) for kernel in kernels}
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Moves every weight that has a gradient."""
+    def step(self, closure: Any = None) -> Any:
+        """Moves every weight that has a gradient; `closure` is for other optimisers."""
         assert closure is None
         for group in self.param_groups:
             for weight in group["params"]:
                 if id(weight) in self._kernels and weight.grad is not None:
                     self._turn(weight, group["lr"], group["weight_decay"])
                     weight.grad = None  # AdamW leaves weights without one alone
-        super().step()
+        return super().step()
 
     def _turn(self, weight: Tensor, rate: float, decay: float) -> None:
         state = self.state[weight]

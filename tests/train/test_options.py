@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import torch
 from train_support import options, tiny
 
 from cryolithe_stream.errors import FormatError, InputError, MissingFileError
+from cryolithe_stream.network import load_model
 from cryolithe_stream.train import TrainOptions, read_options
+from cryolithe_stream.train.trainee import make_trainee
 
+ROOT = Path(__file__).parents[2]
 PAIR = {"stack": "a.mrc", "reference": "b.mrc"}
 
 
@@ -78,3 +84,16 @@ def test_where_files_lie_and_when_checkpoints_are_written_decides_no_weight():
     other = {"stack": "x/a.mrc", "reference": "y/b.mrc", "bin": 2}
     assert a == options(pairs=[other], checkpoint_every=7).identity()
     assert a != options(pairs=[{**other, "bin": 1}]).identity()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "train" / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_shipped_configurations_are_sound_and_name_their_models(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = read_options(path)
+    assert found.name == path.stem
+    trainee = make_trainee(found, torch.float32, torch.device("cpu"))
+    assert trainee.sampler(found).margin[0] > 0
+    if found.start is not None:
+        shipped = load_model(found.name)
+        assert shipped.context.config == trainee.predictor.context.config
+        assert shipped.network.config == trainee.predictor.slices.config
