@@ -115,7 +115,7 @@ def draw(ratios: Ratios, picture: Path) -> None:
         axes.bar(places, list(values.values()), width, label=name, color=color, hatch=hatch, ec="black", linewidth=0.6)
     axes.set_xticks(range(len(levels)), [f"{level:g}" for level in levels], fontsize=9)
     axes.set_xlabel("signal-to-noise ratio of the projections (dB)", fontsize=9)
-    axes.set_ylabel("of the volume (dB)", fontsize=9)
+    axes.set_ylabel("signal-to-noise ratio of the volume (dB)", fontsize=9)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(fontsize=8, frameon=False, loc="outside upper center", ncols=3)
