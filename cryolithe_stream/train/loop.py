@@ -54,10 +54,9 @@ class Loop:
             self.teller.advance(progress.step)
         if progress.step == o.steps:
             return "done"
-        members = max(1, min(o.batch, self.threads)) if self.device.type == "cpu" else 1
-        each = max(1, self.threads // members)
+        members, each = shares(o.batch, self.threads, self.device)
         torch.set_num_threads(each)
-        supply = made_ahead(self.examples, self._numbers(), 2 * o.batch, max(1, min(self.threads, 8)))
+        supply = made_ahead(self.examples, self._numbers(), 2 * o.batch, max(1, min(self.threads, 8)), each)
         ending: Ending = "done"
         with _signals() as caught, _workers(members, each) as workers:
             began, before = time.monotonic(), progress.minutes
@@ -136,6 +135,12 @@ class Loop:
         if keep:
             self.log.keep()
             self.state.save(self.checkpoint, self.identity)
+
+
+def shares(batch: int, threads: int, device: torch.device) -> tuple[int, int]:
+    """Members of a batch that are worked out side by side, and the threads of each."""
+    members = max(1, min(batch, threads)) if device.type == "cpu" else 1
+    return members, max(1, threads // members)
 
 
 @contextmanager

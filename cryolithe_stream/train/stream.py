@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
+import torch
 
 from cryolithe_stream.train.example import Example, Sampler
 from cryolithe_stream.train.pairs import Pair
@@ -115,10 +116,15 @@ class Memo(Generic[T]):
         return mine.result()
 
 
-def made_ahead(make: Callable[[int], T], numbers: Iterator[int], ahead: int, threads: int) -> Generator[T]:
-    """`make` of each number in order, up to `ahead` of them under way in background threads."""
+def made_ahead(
+    make: Callable[[int], T], numbers: Iterator[int], ahead: int, threads: int, threads_each: int
+) -> Generator[T]:
+    """`make` of each number in order, up to `ahead` of them under way in background threads.
+
+    Each of these may use `threads_each` threads of torch's: Fourier transforms differ in their last bits with it.
+    """
     waiting: deque[Future[T]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="examples") as workers:
+    with ThreadPoolExecutor(threads, "examples", torch.set_num_threads, (threads_each,)) as workers:
         try:
             while True:
                 while len(waiting) <= ahead and (number := next(numbers, None)) is not None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,14 +22,14 @@ from cryolithe_stream.train.card import write_outcome
 from cryolithe_stream.train.checked import check_pair, simulated_pairs
 from cryolithe_stream.train.checkpoint import Progress, State, read_identity
 from cryolithe_stream.train.logbook import Logbook, Teller
-from cryolithe_stream.train.loop import Ending, Loop
+from cryolithe_stream.train.loop import Ending, Loop, shares
 from cryolithe_stream.train.optimisers import make_optimiser
 from cryolithe_stream.train.options import TrainOptions
 from cryolithe_stream.train.pairs import Pair, ready_pair
 from cryolithe_stream.train.phantoms import Recorder, SpecimenCache, template_hashes
 from cryolithe_stream.train.ranks import Ranks, device_of_rank, ranks_of
 from cryolithe_stream.train.schedule import averaged
-from cryolithe_stream.train.stream import Examples, PairSource, PhantomSource, Source
+from cryolithe_stream.train.stream import Examples, PairSource, PhantomSource, Source, made_ahead
 from cryolithe_stream.train.trainee import Trainee, calibrate, make_trainee
 from cryolithe_stream.train.validation import Check, Score, pair_checks, phantom_checks, score
 
@@ -116,7 +117,9 @@ def _train(
     if there:
         _same_training(checkpoint, identity)
     elif options.start_from is None:
-        calibrate(trainee, [examples(i, tag=3) for i in range(3)])
+        # Made as the training's are: a continued one makes these recordings again, which must not differ in a bit.
+        _, each = shares(options.batch, torch.get_num_threads(), device)
+        calibrate(trainee, list(made_ahead(partial(examples, tag=3), iter(range(3)), 3, 1, each)))
     state = State(trainee, averaged(trainee), make_optimiser(options.optimiser, trainee), Progress())
     if there:
         state.load(checkpoint)

@@ -181,7 +181,7 @@ def test_two_trainings_do_not_share_a_folder(phantoms, tmp_path):
 
 
 def test_examples_made_ahead_come_in_order_and_end():
-    assert list(made_ahead(lambda i: i * i, iter(range(20)), 5, 3)) == [i * i for i in range(20)]
+    assert list(made_ahead(lambda i: i * i, iter(range(20)), 5, 3, 1)) == [i * i for i in range(20)]
 
 
 def test_a_memo_makes_each_value_once_until_it_is_forgotten():
