@@ -21,7 +21,7 @@ from cryolithe_stream.simulate.memory import require_memory, simulation_bytes, s
 from cryolithe_stream.simulate.options import SimulateOptions
 from cryolithe_stream.simulate.phantom import Phantom, make_phantom
 from cryolithe_stream.simulate.recording import Conditions, Recording, record
-from cryolithe_stream.simulate.templates import TemplateLibrary, template_files, template_name
+from cryolithe_stream.simulate.templates import TemplateLibrary, template_files, template_hashes
 from cryolithe_stream.store import is_ours, output_faults
 from cryolithe_stream.store.atomic import folder_made_whole
 from cryolithe_stream.store.labels import fingerprint_label, mrc_labels
@@ -52,7 +52,7 @@ class Recipe:
         """Settles everything from options and files. Raises InputError, MemoryBudgetError included."""
         tilts = options.tilts_deg()
         templates = tuple(template_files(options.templates)) if options.uses("templates") else ()
-        hashes = {template_name(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in templates}
+        hashes = template_hashes(templates)
         shape = specimen_shape(options.size, tilts, wide=options.beside() == "wide")
         needed = simulation_bytes(shape, options.size[2], tilts, gradient=options.defocus_gradient)
         require_memory(needed, f"a specimen of {' x '.join(map(str, shape))} voxels")

@@ -7,6 +7,7 @@ density is then nearly exact at any place and angle.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +135,11 @@ def template_files(sources: Iterable[Path]) -> list[Path]:
 def template_name(path: Path) -> str:
     """The file's name without its suffixes for kind and compression."""
     return path.name.removesuffix(_kind(path) or "")
+
+
+def template_hashes(paths: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of each template's file, by name."""
+    return {template_name(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def load_template(path: Path, voxel_angstrom: float) -> Template:

@@ -75,7 +75,7 @@ class State:
             for number, (name, _) in enumerate(self.trainee.named_parameters()):
                 found = _under(name, entries)
                 if found:
-                    moments[number] = {key: value.clone() for key, value in found.items()}
+                    moments[number] = found
             groups = self.optimiser.state_dict()["param_groups"]
             self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
             for key, value in about["progress"].items():

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -24,7 +23,7 @@ from cryolithe_stream.simulate import Acquisition, Phantom, acquire, make_phanto
 from cryolithe_stream.simulate import PhantomOptions as Contents
 from cryolithe_stream.simulate.ctf import Microscope
 from cryolithe_stream.simulate.imaging import Imaging
-from cryolithe_stream.simulate.templates import TemplateLibrary, template_files, template_name
+from cryolithe_stream.simulate.templates import TemplateLibrary, template_files, template_hashes
 from cryolithe_stream.store import output_faults
 from cryolithe_stream.train.data_options import PhantomOptions
 from cryolithe_stream.train.scene import Range
@@ -66,12 +65,6 @@ def make_specimen(seed: int, options: PhantomOptions) -> Specimen:
     return specimen_of(make_phantom(seed, real, library.at), offset)
 
 
-def template_hashes(options: PhantomOptions) -> dict[str, str]:
-    """SHA-256 of each template's file. Raises MissingFileError and InputError."""
-    files = template_files(options.templates) if options.templates else []
-    return {template_name(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
 def specimen_of(phantom: Phantom, offset_deg: float) -> Specimen:
     """A phantom with its projections; the detector is as large as the volume."""
     detector = phantom.density.shape[1:]
@@ -86,10 +79,18 @@ def specimen_of(phantom: Phantom, offset_deg: float) -> Specimen:
 
 @dataclass(frozen=True, slots=True)
 class SpecimenCache:
-    """Specimens by seed in a folder, one `.npz` each, made when missing and read when needed."""
+    """Specimens by seed in a folder, one `.npz` each, made when missing and read when needed.
+
+    `hashes` are those of the templates' files, by name. Raises MissingFileError and InputError for templates.
+    """
 
     folder: Path
     options: PhantomOptions
+    hashes: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        files = template_files(self.options.templates) if self.options.templates else []
+        object.__setattr__(self, "hashes", template_hashes(files))
 
     def make(self, seed: int) -> None:
         """Make the specimen of a seed unless it is there. Raises OutputError, and InputError for one of other sizes."""
@@ -125,7 +126,7 @@ class SpecimenCache:
     def _sizes(self) -> dict[str, Any]:
         sizes = self.options.model_dump(mode="json", include={"rows", "width", "depths", "p_finite"})
         if self.options.templates:
-            sizes |= {"p_templates": self.options.p_templates, "templates": template_hashes(self.options)}
+            sizes |= {"p_templates": self.options.p_templates, "templates": self.hashes}
         return sizes
 
     def _check(self, path: Path) -> None:

@@ -26,7 +26,7 @@ from cryolithe_stream.train.loop import Ending, Loop, shares
 from cryolithe_stream.train.optimisers import make_optimiser
 from cryolithe_stream.train.options import TrainOptions
 from cryolithe_stream.train.pairs import Pair, ready_pair
-from cryolithe_stream.train.phantoms import Recorder, SpecimenCache, template_hashes
+from cryolithe_stream.train.phantoms import Recorder, SpecimenCache
 from cryolithe_stream.train.ranks import Ranks, device_of_rank, ranks_of
 from cryolithe_stream.train.schedule import averaged
 from cryolithe_stream.train.stream import Examples, PairSource, PhantomSource, Source, made_ahead
@@ -187,7 +187,7 @@ def _data(options: TrainOptions, folder: Path, trainee: Trainee, teller: Teller,
         checks = [] if cache is None else phantom_checks(cache, trainee, points=points)
         checks += pair_checks(pairs, points=points)
     start = None if options.start_from is None else trainee.fingerprint
-    templates = {} if cache is None else template_hashes(cache.options)
+    templates = {} if cache is None else cache.hashes
     about = {"start": start, "pairs": [pair.identity for pair in pairs], "templates": templates}
     return Data(sources, pairs, checks, about)
 
