@@ -24,6 +24,8 @@ from cryolithe_stream.errors import ModelError
 from cryolithe_stream.geometry import Box, Shape3
 
 Widths = tuple[int, ...]
+_NEWCOMER = 0.1
+"""What a convolution that joins a trained network adds, over what it would add to a new one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,28 @@ class Context(nn.Module):
         for name, weight in self.named_parameters():
             gain = 1.0 if name.startswith(("last", "finer")) else 2.0
             nn.init.normal_(weight, std=(gain / weight[0].numel()) ** 0.5)
+
+    def grown(self, config: ContextConfig) -> Context:
+        """A copy with more convolutions on some scales, which begin with small random weights (a tenth of new ones').
+
+        Raises ModelError unless `config` has the same scales and outputs, and no fewer convolutions on any.
+        """
+        c = self.config
+        counts = zip((*c.down, *c.up), (*config.down, *config.up), strict=True)
+        if (c.widths, c.outputs) != (config.widths, config.outputs) or any(n > m for n, m in counts):
+            raise ModelError(
+                f"a context network of {c.to_json()} cannot grow into {config.to_json()}",
+                fix="Keep widths and outputs, and as many convolutions or more",
+            )
+        larger = Context(config)
+        own = self.state_dict()
+        with torch.no_grad():
+            for name, weight in larger.named_parameters():
+                if name in own:
+                    weight.copy_(own[name])
+                else:
+                    weight.mul_(_NEWCOMER)
+        return larger
 
     @property
     def stride(self) -> int:

@@ -118,9 +118,14 @@ class Trainee(nn.Module):
         return found[(slice(None), *example.keep.slices)]
 
     def loss(self, example: Example, name: str) -> Tensor:
-        """The mean loss of an example, in units of its truth's standard deviation."""
+        """The mean loss of an example, in units of its truth's standard deviation.
+
+        An example whose own standard deviation is larger is measured in that: a few crops full of matter, with many
+        times the mean power, would otherwise decide the steps.
+        """
         target = example.target.to(self.plan.device)
-        return torch.as_tensor(LOSSES[name](self.values(example).float() / example.spread, target / example.spread))
+        unit = max(example.spread, float(target.std(correction=0)))
+        return torch.as_tensor(LOSSES[name](self.values(example).float() / unit, target / unit))
 
     def _at_points(self, projections: Tensor, example: Points) -> Tensor:
         slices, device = self.predictor.slices, self.plan.device
@@ -192,10 +197,20 @@ def _wants_wavelet(options: TrainOptions) -> bool:
 
 
 def _started(start: Model, options: TrainOptions) -> Predictor:
-    """The predictor of a model, weights and all."""
+    """The predictor of a model, weights and all; a `context` with more convolutions lets its own grow."""
+    context = start.context
     if options.context is not None:
-        raise InputError("context belongs to networks that are made anew", fix="Give network, or leave context out")
-    return copy.deepcopy(Predictor(start.network, start.context)).requires_grad_(True)
+        if context is None:
+            raise InputError(f"the model {start.name} has no context network that could grow", fix="Leave context out")
+        with torch.random.fork_rng():
+            torch.manual_seed(options.seed)
+            context = context.grown(_context_config(options.context, context.config.to_json()))
+    return copy.deepcopy(Predictor(start.network, context)).requires_grad_(True)
+
+
+def _context_config(given: Mapping[str, Any], others: Mapping[str, Any]) -> ContextConfig:
+    """The sizes that are given, and those of others for the rest."""
+    return ContextConfig.from_json({**others, **given})
 
 
 def _fresh(options: TrainOptions) -> Predictor:
@@ -205,8 +220,7 @@ def _fresh(options: TrainOptions) -> Predictor:
         torch.manual_seed(options.seed)
         context = None
         if options.context is not None:
-            given = {key: tuple(v) if isinstance(v, list) else v for key, v in options.context.items()}
-            context = Context(ContextConfig.from_json({"outputs": outputs, **given}))
+            context = Context(_context_config(options.context, {"outputs": outputs}))
         channels = outputs if context is None else context.config.widths[0]
         slices = SliceSet(network_config(options.network or NetworkOptions(), channels, context=context is not None))
         for name, weight in slices.named_parameters():

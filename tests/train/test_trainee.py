@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -174,10 +176,42 @@ def test_what_does_not_fit_the_start_is_refused(tmp_path):
     assert found.plan.wavelet.name == "bior3.1"
     for given, part in (
         ({"target": "pixel"}, "gives the target wavelet bior3.1, the configuration says pixel"),
-        ({"context": {"widths": [4]}}, "context belongs to networks that are made anew"),
+        ({"context": {"widths": [4]}}, "the model w has no context network that could grow"),
     ):
         with pytest.raises(InputError, match=part):
             make_trainee(options(**start, **given), torch.float32, CPU)
+
+
+def test_a_started_context_network_grows(tmp_path, recording):
+    """Convolutions that join start small, the others as they were: what it gives hardly changes, and it is trained."""
+    sizes = {"widths": [4, 6], "down": [1, 1], "up": [1]}
+    o = options(context=sizes, sampling={"crop_zyx": [32, 16, 32], "margin": 2})
+    first = make_trainee(o, torch.float32, CPU)
+    file = tmp_path / "small.safetensors"
+    save_model(first.as_model("small", o, (6, 12), {}), file)
+    o = o.model_copy(update={"network": None, "start": str(file), "context": {"up": [2]}})
+    grown = make_trainee(o, torch.float32, CPU)
+    assert grown.predictor.context.config.up == (2,) and grown.predictor.context.config.down == (1, 1)
+    assert grown.fingerprint == make_trainee(o, torch.float32, CPU).fingerprint
+    example = first.sampler(o).draw(recording, np.random.default_rng(2))
+    was, now = (trainee.values(example).detach() for trainee in (first, grown))
+    assert 0 < (now - was).norm() < 0.1 * was.norm()
+    grown.loss(example, "l2").backward()
+    assert all(weight.grad.norm() > 0 for weight in grown.predictor.context.parameters())
+    for sizes in ({"widths": [4, 8]}, {"up": [0]}, {"widths": [4], "down": [1], "up": []}):
+        with pytest.raises(InputError, match="cannot grow into"):
+            make_trainee(o.model_copy(update={"context": sizes}), torch.float32, CPU)
+
+
+def test_an_example_full_of_matter_weighs_no_more_than_its_own_spread(recording):
+    o = options()
+    trainee = make_trainee(o, torch.float32, CPU)
+    example = trainee.sampler(o).draw(recording, np.random.default_rng(2))
+    full = replace(example, target=10_000 * example.target)
+    spread = float(full.target.std(correction=0))
+    assert spread > full.spread
+    found = trainee.loss(full, "l2")
+    torch.testing.assert_close(found, ((trainee.values(full) - full.target) ** 2).mean() / spread**2)
 
 
 def test_a_crop_that_a_context_network_swallows_is_refused():
