@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import mrcfile
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from etomo_support import IDENTITY, newst_com, tilt_com
 
 MrcMaker = Callable[..., Path]
 
@@ -72,3 +77,20 @@ def write(tmp_path: Path) -> Callable[[str, str], Path]:
         return path
 
     return write_text
+
+
+@pytest.fixture
+def project(make_mrc, write):
+    """An etomo folder with a raw stack of 5 views of 6 × 8 pixels; keywords replace files, None leaves one out."""
+
+    def make(name="ts.mrc", **files):
+        make_mrc(name)
+        texts = {"tilt": tilt_com("THICKNESS 4"), "newst": newst_com(), "edf": None, **files}
+        write("ts.tlt", "-20\n-10\n0\n10\n20\n")
+        stack_folder = write("ts.xf", IDENTITY * 5).parent
+        for key, file_name in (("tilt", "tilt.com"), ("newst", "newst.com"), ("edf", "ts.edf")):
+            if texts[key] is not None:
+                write(file_name, texts[key])
+        return stack_folder / name
+
+    return make

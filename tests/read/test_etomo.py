@@ -10,6 +10,7 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+from etomo_support import IDENTITY, newst_com, tilt_com
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,38 +26,6 @@ from cryolithe_stream.geometry import VolumeFrame
 from cryolithe_stream.read import read_tilt_series
 from cryolithe_stream.read.newst import read_newst
 from cryolithe_stream.read.tiltcom import read_tilt_com
-
-IDENTITY = "1 0 0 1 0 0\n"
-
-
-def tilt_com(*lines, full="FULLIMAGE 8 6"):
-    head = ["# Command file to run Tilt", "$setenv IMOD_OUTPUT_FORMAT MRC", "$tilt -StandardInput"]
-    return "\n".join(
-        [*head, "InputProjections ts_ali.mrc", "TILTFILE ts.tlt", full, *lines, "$if (-e ./savework) ./savework"]
-    )
-
-
-def newst_com(*lines):
-    return "\n".join(
-        ["$newstack -StandardInput", "InputFile\tts.mrc", "OutputFile\tts_ali.mrc", "TransformFile\tts.xf", *lines]
-    )
-
-
-@pytest.fixture
-def project(make_mrc, write):
-    """An etomo folder with a raw stack of 5 views of 6 × 8 pixels; keywords replace files, None leaves one out."""
-
-    def make(name="ts.mrc", **files):
-        make_mrc(name)
-        texts = {"tilt": tilt_com("THICKNESS 4"), "newst": newst_com(), "edf": None, **files}
-        write("ts.tlt", "-20\n-10\n0\n10\n20\n")
-        stack_folder = write("ts.xf", IDENTITY * 5).parent
-        for key, file_name in (("tilt", "tilt.com"), ("newst", "newst.com"), ("edf", "ts.edf")):
-            if texts[key] is not None:
-                write(file_name, texts[key])
-        return stack_folder / name
-
-    return make
 
 
 def imod_column(j, i, theta, com, *, n_proj, width, thick):
@@ -230,62 +199,6 @@ def test_given_angles_replace_those_of_the_command_file_and_its_offset_still_cou
     with pytest.warns(CryolitheWarning, match="OFFSET adds 1 degrees"):
         series = read_tilt_series(stack, alignment=stack.parent, angles=write("my.tlt", "-2 -1 0 1 2"))
     np.testing.assert_array_equal(series.tilts_deg, [-1, 0, 1, 2, 3])
-
-
-def newst_point(point_xy, matrix, shift, offset, n_in, n_out, binning):
-    """Where newstack puts a pixel: binned coordinates from the centres, D and offset divided by the binning."""
-    inside = (np.array(point_xy) + 0.5) / binning - np.array(n_in) / 2 / binning
-    return matrix @ inside + (np.array(shift) - offset) / binning + np.array(n_out) / 2 - 0.5
-
-
-@pytest.mark.parametrize("binning", [1, 2])
-def test_offsets_size_and_binning_of_newst_are_honoured(write, binning):
-    """A raw pixel lands where newstack puts it, in pixels of the binned output."""
-    turn = np.deg2rad(20.0)
-    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    shift, offset, n_in, n_out = (3.0, -2.0), (1.5, 4.0), (8, 6), (10, 4)
-    write("ts.xf", " ".join(f"{v:.9f}" for v in (*matrix.ravel(), *shift)))
-    lines = (f"OffsetsInXandY {offset[0]},{offset[1]}", "SizeToOutputInXandY 10,4", f"BinByFactor {binning}")
-    newst = read_newst(write("newst.com", newst_com(*lines)))
-    assert newst.output_yx == (4 * binning, 10 * binning)
-    point = (5.0, 1.0)
-    centred = np.array(point[::-1]) - (np.array(n_in[::-1]) - 1) / 2
-    moved = newst.matrix_yx[0] @ centred + newst.shift_yx_px[0] + (np.array(newst.output_yx) - 1) / 2
-    expected = newst_point(point, matrix, shift, offset, n_in, n_out, binning)
-    np.testing.assert_allclose((moved[::-1] + 0.5) / binning - 0.5, expected, atol=1e-8)
-
-
-def test_offsets_that_newst_applies_first_turn_with_the_image(write):
-    write("ts.xf", "0 -1 1 0 0 0\n")
-    lines = ("OffsetsInXandY 3 0", "ApplyOffsetsFirst")
-    np.testing.assert_allclose(read_newst(write("newst.com", newst_com(*lines))).shift_yx_px, [[-3.0, 0.0]])
-
-
-@pytest.mark.parametrize(
-    "line", ["RotateByAngle 90", "ExpandByFactor 2", "ShrinkByFactor 2", "SectionsToRead 0-3", "DistortionField a.idf"]
-)
-def test_newst_that_moves_images_otherwise_is_refused_by_name(project, line):
-    stack = project(newst=newst_com(line))
-    with pytest.raises(UnsupportedError, match=line.split()[0].upper()):
-        read_tilt_series(stack, alignment=stack.parent)
-
-
-@pytest.mark.parametrize("line", ["BinByFactor 0", "BinByFactor 1.5", "SizeToOutputInXandY 4", "OffsetsInXandY a b"])
-def test_newst_that_makes_no_sense(project, line):
-    stack = project(newst=newst_com(line))
-    with pytest.raises(FormatError, match=line.split()[0].upper()):
-        read_tilt_series(stack, alignment=stack.parent)
-
-
-def test_etomo_s_default_size_and_the_size_of_a_detector_that_is_turned(project, write):
-    """Etomo swaps the sides of the output for an axis near x, and sets SUBSETSTART so that it is centred."""
-    tilt = tilt_com("THICKNESS 4", "SUBSETSTART 1 -1")
-    stack = project(tilt=tilt, newst=newst_com("SizeToOutputInXandY 6,8"))
-    write("ts.xf", "0 -1 1 0 0 0\n" * 5)
-    series = read_tilt_series(stack, alignment=stack.parent)
-    assert series.output_yx == (8, 6)
-    assert series.hint.axis_offset_px == 0.0
-    assert read_tilt_series(stack, alignment=stack.parent / "ts.xf").output_yx == (8, 6)
 
 
 def test_a_real_folder(data, make_mrc, write):
