@@ -54,6 +54,10 @@ class DamagedStoreError(CryolitheError):
     """Our own intermediate data is damaged: a bug, a full disk or another program."""
 
 
+class ClusterLostError(CryolitheError):
+    """The scheduler of a cluster has gone, and with it all that was under way."""
+
+
 class CryolitheWarning(UserWarning):
     """Something was done that the user should know of."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -9,6 +10,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -19,13 +21,14 @@ from distributed import Client, KilledWorker, LocalCluster, as_completed
 from distributed.deploy.cluster import Cluster
 from distributed.utils import LoopRunner
 
-from cryolithe_stream.errors import CryolitheError, InputError
+from cryolithe_stream.errors import ClusterLostError, CryolitheError, InputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 WINDOW_PER_SLOT = 2
 ATTEMPTS = 3
+_URGENT = 1_000_000
 _LOGGING = dict.fromkeys(("distributed", "bokeh", "tornado", "tornado.application"), "critical")
 _SETTINGS = {
     "distributed.logging": _LOGGING,
@@ -164,12 +167,18 @@ def _client(target: str | Cluster) -> Client:
 
 
 class Workers:
-    """Workers of a cluster, and the one way in which work is given to them."""
+    """Workers of a cluster, and the one way in which work is given to them; several threads may give it."""
 
-    def __init__(self, client: Client) -> None:
-        """Workers behind a connected client."""
+    def __init__(self, client: Client, *, priority: int = 0, shared: bool = False) -> None:
+        """Workers behind a connected client; `shared` ones serve several series at a time."""
         self._client = client
+        self._priority = priority
         self._pending: set[object] = set()
+        self.shared = shared
+
+    def shared_at(self, priority: int) -> Workers:
+        """The same workers for one series of many: work of higher priority goes first."""
+        return Workers(self._client, priority=priority, shared=True)
 
     @property
     def slots(self) -> int:
@@ -181,46 +190,58 @@ class Workers:
         with suppress(Exception):
             self._client.run(function, wait=False, on_error="ignore")
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item], *, what: str) -> Iterator[Result]:
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item], *, what: str, urgent: bool = False
+    ) -> Iterator[Result]:
         """Results of `function(item)` as they finish, about two tasks a slot under way; the order is not kept.
 
         A worker that dies costs an attempt of the tasks it held; after three a CryolitheError tells which `what`.
-        Errors of the function itself are raised as they are.
+        Errors of the function itself are raised as they are, and then tasks that are under way are given up.
+        `urgent` work goes before all other series' work. Raises ClusterLostError when the scheduler has gone.
         """
+        priority = self._priority + (_URGENT if urgent else 0)
         fresh, again = ((item, 1) for item in items), deque[tuple[Item, int]]()
         running = as_completed(loop=self._client.loop)
         held: dict[object, tuple[Item, int]] = {}
 
         def fill() -> None:
-            while len(held) < WINDOW_PER_SLOT * self.slots:
+            most = WINDOW_PER_SLOT * self.slots
+            while len(held) < most:
                 task = again.popleft() if again else next(fresh, None)
                 if task is None:
                     return
                 item, attempt = task
-                future = self._client.submit(function, item, pure=False, retries=0)
+                future = self._client.submit(function, item, pure=False, retries=0, priority=priority)
                 held[future] = (item, attempt)
                 self._pending.add(future)
                 running.add(future)
 
-        fill()
-        while held:
-            future = next(running)
-            item, attempt = held.pop(future)
-            self._pending.discard(future)
-            try:
-                result: Result = future.result()
-            except (KilledWorker, OSError) as error:
-                if isinstance(error, CryolitheError):
-                    raise
-                if attempt == ATTEMPTS:
-                    raise CryolitheError(
-                        f"{what} failed {ATTEMPTS} times, the last time with {type(error).__name__}: {error}",
-                        fix="Look for a full memory or disk, then run the same command to continue",
-                    ) from error
-                again.append((item, attempt + 1))
-            else:
-                yield result
+        try:
             fill()
+            while held:
+                future = next(running)
+                item, attempt = held.pop(future)
+                self._pending.discard(future)
+                try:
+                    result: Result = future.result()
+                except (CancelledError, asyncio.CancelledError) as error:
+                    raise ClusterLostError(
+                        f"the Dask scheduler is gone, or gave up {what}", fix="Run the same command to continue"
+                    ) from error
+                except (KilledWorker, OSError) as error:
+                    if isinstance(error, CryolitheError):
+                        raise
+                    if attempt == ATTEMPTS:
+                        raise CryolitheError(
+                            f"{what} failed {ATTEMPTS} times, the last time with {type(error).__name__}: {error}",
+                            fix="Look for a full memory or disk, then run the same command to continue",
+                        ) from error
+                    again.append((item, attempt + 1))
+                else:
+                    yield result
+                fill()
+        finally:
+            self.cancel()
 
     def cancel(self) -> None:
         """Give up all tasks that are under way."""

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cryolithe_stream.errors import OutputError
-from cryolithe_stream.network import CosineRamp, ProjectionFilter
 from cryolithe_stream.plan import BlockPlan
-from cryolithe_stream.prepare import prepare_projections, warn_if_inverted
 from cryolithe_stream.run.cluster import Workers, open_cluster
 from cryolithe_stream.run.estimate import voxels_per_second
 from cryolithe_stream.run.job import (
@@ -27,6 +25,7 @@ from cryolithe_stream.run.job import (
 )
 from cryolithe_stream.run.options import RunOptions
 from cryolithe_stream.run.outputs import create_volumes, hand_over, pyramid_tasks, scaling_for
+from cryolithe_stream.run.preparing import prepare_stacks
 from cryolithe_stream.run.progress import Progress, Silent
 from cryolithe_stream.run.survey import Survey, survey_run
 from cryolithe_stream.run.workspace import SetName, Workspace, already_complete, open_ledger
@@ -81,9 +80,12 @@ def plan_run(options: RunOptions) -> RunPlan:
     return RunPlan(survey_run(options))
 
 
-def reconstruct_series(options: RunOptions, progress: Progress | None = None) -> RunResult:
+def reconstruct_series(
+    options: RunOptions, progress: Progress | None = None, *, workers: Workers | None = None
+) -> RunResult:
     """Reconstruct one tilt series; the same call continues what was interrupted.
 
+    `workers` are shared with other series (see `Workers.shared_at`); without them a cluster is opened for this one.
     Raises InputError for what the user must change, OutputError for what stands in the way of the output.
     """
     progress = progress or Silent()
@@ -99,18 +101,31 @@ def reconstruct_series(options: RunOptions, progress: Progress | None = None) ->
         )
         plan.check()
         progress.message(_describe(survey, plan))
-        gpus = 1 if survey.recipe.device.startswith("cuda") else 0
-        with open_cluster(options.cluster, gpus=gpus) as workers:
-            workers.warm_up(partial(get_ready, survey.recipe, survey.frame))
+        with _crew(survey, workers) as crew:
             with output_faults(work.folder):
-                _prepare(survey, work, ledger, progress)
+                _prepare(survey, work, ledger, crew, progress)
             _scale(survey, work, ledger)
             create_volumes(survey, work, plan, ledger)
-            figures = _reconstruct(survey, work, plan, ledger, workers, progress)
-            _pyramid(work, ledger, workers, progress)
+            figures = _reconstruct(survey, work, plan, ledger, crew, progress)
+            _pyramid(work, ledger, crew, progress)
         hand_over(survey, work, plan, ledger, figures)
     shutil.rmtree(work.folder)
     return RunResult("done", outputs, figures)
+
+
+@contextmanager
+def _crew(survey: Survey, workers: Workers | None) -> Iterator[Workers]:
+    """The workers of a run: shared ones, of which only this run's work is given up, or its own cluster's."""
+    if workers is not None:
+        try:
+            yield workers
+        finally:
+            workers.cancel()
+        return
+    gpus = 1 if survey.recipe.device.startswith("cuda") else 0
+    with open_cluster(survey.options.cluster, gpus=gpus) as own:
+        own.warm_up(partial(get_ready, survey.recipe, survey.frame))
+        yield own
 
 
 def _workspace(survey: Survey) -> Workspace:
@@ -139,25 +154,12 @@ def _removed_unless_prepared(work: Workspace, ledger: Ledger) -> Iterator[None]:
         raise
 
 
-def _prepare(survey: Survey, work: Workspace, ledger: Ledger, progress: Progress) -> None:
+def _prepare(survey: Survey, work: Workspace, ledger: Ledger, workers: Workers, progress: Progress) -> None:
     """Aligned, binned, normalised, filtered projections of every stack, unless they are already there."""
     if "prepared" in ledger.done():
         return
-    contents = []
-    for name, series in zip(targets(survey, work), survey.series, strict=True):
-        progress.phase(f"preparing {series.stack.path.name}", 2 * series.n_tilts, "frames")
-        prepared = prepare_projections(
-            series,
-            work.projections(name),
-            bin=survey.bin,
-            invert=survey.options.invert,
-            filter=survey.model.filter if survey.model else ProjectionFilter(CosineRamp()),
-            pad_to_square=survey.options.grid == "public",
-            progress=lambda done, total: progress.advance(1),
-        )
-        if survey.model and survey.model.contrast:
-            warn_if_inverted(prepared.contrast, invert=survey.options.invert, expected=survey.model.contrast)
-        contents.append(prepared.content_hash)
+    paths = [work.projections(name) for name in targets(survey, work)]
+    contents = [report.content_hash for report in prepare_stacks(survey, paths, workers, progress)]
     ledger.mark("prepared", {"contents": contents})
 
 

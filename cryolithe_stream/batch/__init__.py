@@ -1,0 +1,28 @@
+"""Batches: many tilt series through the same workers, one tomogram after another."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cryolithe_stream.batch.record import BatchRecord, Outcome, read_outcomes
+    from cryolithe_stream.batch.runner import BatchResult, Job, run_batch
+
+__all__ = ["BatchRecord", "BatchResult", "Job", "Outcome", "read_outcomes", "run_batch"]
+
+# Resolved on first use: a wrong option is told before torch and Dask are loaded.
+_HOMES = {
+    "BatchRecord": "record",
+    "BatchResult": "runner",
+    "Job": "runner",
+    "Outcome": "record",
+    "read_outcomes": "record",
+    "run_batch": "runner",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cryolithe_stream.batch' has no attribute {name!r}")
+    return getattr(import_module(f"cryolithe_stream.batch.{_HOMES[name]}"), name)

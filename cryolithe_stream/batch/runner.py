@@ -1,0 +1,192 @@
+"""Runs a batch: several series share the workers, the first one's blocks first, so that no worker waits between two.
+
+A series is prepared while the one before it is reconstructed. Its blocks have lower priority: workers take them when
+nothing of the earlier series is left to take, and tomograms are finished one after another.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryolithe_stream.batch.record import BatchRecord, Outcome, Status
+from cryolithe_stream.errors import ClusterLostError, CryolitheError, CryolitheWarning
+from cryolithe_stream.run import Progress, RunOptions, reconstruct_series
+from cryolithe_stream.run.cluster import Workers, open_cluster
+from cryolithe_stream.run.progress import Silent
+from cryolithe_stream.store import output_faults
+
+AT_ONCE = 3
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One series of a batch, by name."""
+
+    name: str
+    options: RunOptions
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What became of every series, and where the report stands."""
+
+    outcomes: tuple[Outcome, ...]
+    report: Path
+
+    def counts(self) -> dict[str, int]:
+        """How many series are done, failed and skipped because they were complete."""
+        found = Counter(outcome.status for outcome in self.outcomes)
+        return {"done": found["done"], "failed": found["failed"], "skipped": found["already complete"]}
+
+
+def run_batch(
+    jobs: Sequence[Job],
+    folder: Path,
+    *,
+    cluster: str = "local",
+    at_once: int = AT_ONCE,
+    progress: Progress | None = None,
+) -> BatchResult:
+    """Reconstruct every series that is not complete; the same call again does what is missing and what failed.
+
+    A series that fails is recorded with its reason and stops no other. `at_once` series are under way at a time.
+    Raises OutputError when another batch writes into `folder`, ClusterLostError when the scheduler goes away.
+    """
+    told = _Told(progress or Silent())
+    gpus = 1 if any(job.options.device.startswith("cuda") for job in jobs) else 0
+    with BatchRecord.open(folder) as record, told.catching_warnings(), open_cluster(cluster, gpus=gpus) as workers:
+        told.progress.phase("batch", len(jobs), "series")
+        outcomes = _run_all(jobs, workers, at_once, record, told)
+        return BatchResult(tuple(outcomes[job.name] for job in jobs), record.report())
+
+
+def _run_all(
+    jobs: Sequence[Job], workers: Workers, at_once: int, record: BatchRecord, told: _Told
+) -> dict[str, Outcome]:
+    """The outcome of every job by its name, each recorded as it ends."""
+    outcomes: dict[str, Outcome] = {}
+    with ThreadPoolExecutor(at_once, thread_name_prefix="series") as pool:
+        views = [workers.shared_at(-number) for number in range(len(jobs))]
+        running: set[Future[Outcome]] = {
+            pool.submit(_run_one, job, view, told) for job, view in zip(jobs, views, strict=True)
+        }
+        try:
+            while running:
+                ended, running = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    outcome = future.result()
+                    record.add(outcome)
+                    outcomes[outcome.name] = outcome
+                    told.ended(outcome)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for view in views:
+                view.cancel()
+            raise
+    return outcomes
+
+
+def _run_one(job: Job, workers: Workers, told: _Told) -> Outcome:
+    """One series from start to end. Raises ClusterLostError: without a cluster no other series can go on either."""
+    began = time.monotonic()
+    with told.about(job.name) as heard:
+        try:
+            with output_faults(job.options.output):
+                job.options.output.parent.mkdir(parents=True, exist_ok=True)
+            result = reconstruct_series(job.options, heard, workers=workers)
+        except ClusterLostError:
+            raise
+        except Exception as error:  # whatever is wrong with one series, the others go on
+            reason = str(error) if isinstance(error, CryolitheError) else f"{type(error).__name__}: {error}"
+            return Outcome(job.name, "failed", _since(began), reason=reason, warnings=tuple(heard.warnings))
+        outputs = tuple(str(path) for path in result.outputs)
+        status: Status = "already complete" if result.status == "already complete" else "done"
+        return Outcome(job.name, status, _since(began), outputs, "", tuple(heard.warnings), result.figures)
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 3)
+
+
+@dataclass(slots=True, eq=False)
+class _Heard:
+    """What one series tells: its voxels count for the batch, its lines bear its name."""
+
+    name: str
+    told: _Told
+    warnings: list[str] = field(default_factory=list)
+
+    def phase(self, name: str, total: int, unit: str) -> None:
+        """Nothing: many series have many phases."""
+
+    def advance(self, n: int, voxels: int = 0) -> None:
+        """Voxels of a block."""
+        if voxels:
+            self.told.advance(0, voxels)
+
+    def message(self, text: str) -> None:
+        """A line that bears the series' name."""
+        self.told.message(f"{self.name}: {text}")
+
+
+@dataclass(slots=True, eq=False)
+class _Told:
+    """The batch's progress, told by several threads one at a time."""
+
+    progress: Progress
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _here: threading.local = field(default_factory=threading.local)
+
+    def advance(self, n: int, voxels: int = 0) -> None:
+        """Series and voxels that are done."""
+        with self._guard:
+            self.progress.advance(n, voxels)
+
+    def message(self, text: str) -> None:
+        """A line."""
+        with self._guard:
+            self.progress.message(text)
+
+    def ended(self, outcome: Outcome) -> None:
+        """A series ended."""
+        reason = f": {outcome.reason}" if outcome.reason else ""
+        self.message(f"{outcome.name}: {outcome.status}{reason}")
+        self.advance(1)
+
+    @contextmanager
+    def about(self, name: str) -> Iterator[_Heard]:
+        """What this thread tells within the block is of one series."""
+        heard = self._here.heard = _Heard(name, self)
+        try:
+            yield heard
+        finally:
+            self._here.heard = None
+
+    @contextmanager
+    def catching_warnings(self) -> Iterator[None]:
+        """A block in which our warnings are told, and kept, with the series that they are of."""
+        before = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *args: Any, **more: Any) -> None:
+            heard: _Heard | None = getattr(self._here, "heard", None)
+            if heard is None or not issubclass(category, CryolitheWarning):
+                before(message, category, *args, **more)
+                return
+            heard.warnings.append(str(message))
+            heard.message(f"warning: {message}")
+
+        warnings.showwarning = show
+        try:
+            yield
+        finally:
+            warnings.showwarning = before
