@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import zarr
@@ -10,6 +9,7 @@ import zarr
 from cryolithe_stream.store.atomic import sync
 from cryolithe_stream.store.faults import output_faults
 from cryolithe_stream.store.layout import TomogramLayout
+from cryolithe_stream.store.quiet import without_warning
 from cryolithe_stream.store.tomogram import ATTRIBUTE_KEY, AXES, PathLike, open_tomogram
 
 UNIT = "angstrom"
@@ -35,8 +35,7 @@ def finish_tomogram(path: PathLike, attributes: dict[str, Any]) -> None:
 
 def _write_multiscales(group: zarr.Group, layout: TomogramLayout, name: str) -> None:
     # ome-zarr loads Dask and pandas, a second that only this step should pay, and warns of its own default argument.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Call to deprecated class Scaler", DeprecationWarning)
+    with without_warning("Call to deprecated class Scaler", DeprecationWarning):
         from ome_zarr.format import FormatV04, FormatV05
         from ome_zarr.writer import write_multiscales_metadata
     datasets = [

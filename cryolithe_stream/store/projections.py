@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from cryolithe_stream.geometry import Float32s, Floats, Shape3, StripLayout
 from cryolithe_stream.store.atomic import folder_made_whole, sync
 from cryolithe_stream.store.faults import output_faults
 from cryolithe_stream.store.ownership import is_ours
+from cryolithe_stream.store.quiet import without_warning
 from cryolithe_stream.store.tomogram import ATTRIBUTE_KEY, PathLike
 
 ROWS_PER_CHUNK = 32
@@ -165,10 +165,7 @@ def _make_room(path: Path) -> None:
 
 def _consolidate(folder: Path) -> None:
     """Gather the arrays' metadata in the group's: without it xarray.open_zarr warns."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Consolidated metadata is currently not part in the Zarr format 3", UserWarning
-        )
+    with without_warning("Consolidated metadata is currently not part in the Zarr format 3", UserWarning):
         zarr.consolidate_metadata(folder)
 
 
