@@ -21,6 +21,7 @@ from cryolithe_stream_cli.models import models
 from cryolithe_stream_cli.run import plan, run
 from cryolithe_stream_cli.simulate import simulate
 from cryolithe_stream_cli.train import train
+from cryolithe_stream_cli.verify import verify
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, context_settings=_HELP)
@@ -32,6 +33,7 @@ app.command()(simulate)
 app.command()(train)
 app.command()(evaluate)
 app.command()(fsc)
+app.command()(verify)
 app.add_typer(models, name="models")
 
 

@@ -10,8 +10,21 @@ if TYPE_CHECKING:
     from cryolithe_stream.run.options import RunOptions
     from cryolithe_stream.run.pipeline import RunPlan, RunResult, plan_run, reconstruct_series
     from cryolithe_stream.run.progress import Progress
+    from cryolithe_stream.run.repair import repair_tomogram
+    from cryolithe_stream.run.verify import Verification, verify_tomogram
 
-__all__ = ["Progress", "RunOptions", "RunPlan", "RunResult", "plan_run", "reconstruct", "reconstruct_series"]
+__all__ = [
+    "Progress",
+    "RunOptions",
+    "RunPlan",
+    "RunResult",
+    "Verification",
+    "plan_run",
+    "reconstruct",
+    "reconstruct_series",
+    "repair_tomogram",
+    "verify_tomogram",
+]
 
 # Resolved on first use: a wrong option is told before torch and Dask are loaded.
 _HOMES = {
@@ -22,6 +35,9 @@ _HOMES = {
     "plan_run": "pipeline",
     "reconstruct_series": "pipeline",
     "Progress": "progress",
+    "repair_tomogram": "repair",
+    "Verification": "verify",
+    "verify_tomogram": "verify",
 }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from cryolithe_stream.errors import CryolitheWarning
 from cryolithe_stream.geometry import Float32s, Shape3
 from cryolithe_stream.plan import BlockPlan
+from cryolithe_stream.run.checksums import block_reports, recorded_checksums
 from cryolithe_stream.run.survey import Survey
 from cryolithe_stream.run.workspace import Volume, Workspace, fingerprint
 from cryolithe_stream.store import (
@@ -20,7 +21,6 @@ from cryolithe_stream.store import (
     MrcVolume,
     Scaling,
     Statistics,
-    Written,
     create_tomogram,
     fingerprint_label,
     finish_tomogram,
@@ -103,6 +103,7 @@ def hand_over(survey: Survey, work: Workspace, plan: BlockPlan, ledger: Ledger, 
             unfinished.finish(volume.final, _statistics(volume, work, ledger))
             continue
         entry = _provenance(survey, plan, ledger, figures) | _written(volume, work, ledger)
+        entry["checksums"] = recorded_checksums(volume, work, ledger)
         finish_tomogram(volume.unfinished, entry)
         _step_aside(volume, backup)
         volume.unfinished.rename(volume.final)
@@ -116,21 +117,9 @@ def _step_aside(volume: Volume, backup: Any) -> None:
         volume.final.rename(backup)
 
 
-def _reports(volume: Volume, work: Workspace, ledger: Ledger) -> Iterator[Written]:
-    """What was reported of a volume's blocks."""
-    for key, payload in ledger.done().items():
-        if not key.startswith("block/"):
-            continue
-        target, reports = key.split("/")[1], payload["written"]
-        if len(reports) > 1:
-            yield Written.from_json(reports[[v.name for v in work.volumes].index(volume.name)])
-        elif target == volume.name:
-            yield Written.from_json(reports[0])
-
-
 def _statistics(volume: Volume, work: Workspace, ledger: Ledger) -> Statistics:
     total = Statistics()
-    for report in _reports(volume, work, ledger):
+    for report in block_reports(volume, work, ledger).values():
         total = total.merge(report.statistics)
     return total
 
@@ -138,7 +127,7 @@ def _statistics(volume: Volume, work: Workspace, ledger: Ledger) -> Statistics:
 def _written(volume: Volume, work: Workspace, ledger: Ledger) -> dict[str, Any]:
     """What is known of one volume's voxels."""
     statistics = _statistics(volume, work, ledger)
-    clipped = sum(report.n_clipped for report in _reports(volume, work, ledger))
+    clipped = sum(report.n_clipped for report in block_reports(volume, work, ledger).values())
     if clipped:
         warnings.warn(
             f"{clipped} of {statistics.count} voxels of {volume.final.name} were clipped to what the data type holds: "
@@ -173,7 +162,7 @@ def _provenance(survey: Survey, plan: BlockPlan, ledger: Ledger, figures: dict[s
         "model": model and {"name": model.name, "fingerprint": model.fingerprint, "contrast": model.contrast},
         "input_inverted": survey.options.invert,
         "thickness_from": survey.thickness_from,
-        "blocks": {"block_zyx": list(plan.block_zyx), "shard_zyx": list(plan.shard_zyx), "count": len(plan)},
+        "plan": plan.to_json(),
         "figures": figures,
         "versions": {name: _version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
     }

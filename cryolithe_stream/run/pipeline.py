@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from cryolithe_stream.errors import OutputError
+from cryolithe_stream.geometry import Shape3
 from cryolithe_stream.plan import BlockPlan
+from cryolithe_stream.run.checksums import shard_name
 from cryolithe_stream.run.cluster import Workers, open_cluster
 from cryolithe_stream.run.estimate import voxels_per_second
 from cryolithe_stream.run.job import (
@@ -217,14 +219,16 @@ def _pyramid(work: Workspace, ledger: Ledger, workers: Workers, progress: Progre
         if key in ledger.done():
             continue
         progress.phase(f"pyramid level {level}", len(tasks), "shards")
-        for _ in workers.map(partial(_one_shard, level), tasks, what="a pyramid shard"):
+        checksums: dict[str, dict[str, str]] = {}
+        for path, index, checksum in workers.map(partial(_one_shard, level), tasks, what="a pyramid shard"):
+            checksums.setdefault(path.name, {})[shard_name(index)] = checksum
             progress.advance(1)
-        ledger.mark(key, {})
+        ledger.mark(key, {"checksums": checksums})
 
 
-def _one_shard(level: int, task: tuple[Path, tuple[int, int, int]]) -> str:
+def _one_shard(level: int, task: tuple[Path, Shape3]) -> tuple[Path, Shape3, str]:
     path, index = task
-    return downsample_shard(path, level, index)
+    return path, index, downsample_shard(path, level, index)
 
 
 def _describe(survey: Survey, plan: BlockPlan) -> str:

@@ -54,12 +54,12 @@ def write_box_bytes(box: Box, dtype: DtypeName, shard_zyx: Shape3) -> int:
     return shard_write_bytes(shard, dtype) + 4 * 8 * math.prod(shard_zyx[1:]) + _OVERHEAD_BYTES
 
 
-def box_checksum(path: PathLike, box: Box) -> str:
-    """Checksum of what is stored in a box of level 0: equal to the one that `write_box` reported.
+def box_checksum(path: PathLike, box: Box, *, level: int = 0) -> str:
+    """Checksum of what is stored in a box: equal to the one that `write_box` or `downsample_shard` reported.
 
     Raises FormatError when a shard cannot be read.
     """
-    array = open_level(Path(path), 0, mode="r")
+    array = open_level(Path(path), level, mode="r")
     checksum = 0
     for part in split(box, _shard_shape(array)):
         try:

@@ -1,0 +1,44 @@
+"""`verify`: finished tomograms against the checksums that were recorded when they were made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cryolithe_stream_cli.progress import progress_on, standard_error
+
+
+def verify(
+    tomograms: Annotated[list[Path], typer.Argument(metavar="OUT...", help="Tomograms (.ome.zarr) of this program.")],
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Make what is damaged again, from the series that it was made of.")
+    ] = False,
+    cluster: Annotated[
+        str, typer.Option("--cluster", metavar="SPEC", help="Workers that repair, as for `run`.")
+    ] = "local",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check every block and the pyramid of finished tomograms; exit code 1 when one is damaged and stays so."""
+    from cryolithe_stream.run import repair_tomogram, verify_tomogram
+
+    results = []
+    with progress_on(standard_error()) as progress:
+        for path in tomograms:
+            found = verify_tomogram(path, progress)
+            for damage in found.damages:
+                progress.message(f"{path}, level {damage.level}, voxels {damage.box}: {damage.reason}")
+            if found.damages and repair:
+                progress.message(f"{path}: {len(found.damages)} pieces are made again")
+                found = repair_tomogram(found, cluster=cluster, progress=progress)
+            results.append(found)
+    if as_json:
+        typer.echo(json.dumps([found.to_json() for found in results], indent=1))
+    else:
+        for found in results:
+            state = f"{len(found.damages)} of {found.n_checked} pieces are damaged" if found.damages else "whole"
+            typer.echo(f"{state}: {found.path}")
+    if any(found.damages for found in results):
+        raise typer.Exit(1)
