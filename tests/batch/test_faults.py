@@ -16,9 +16,10 @@ from typing import Any
 
 import psutil
 import pytest
+from batch_support import run_jobs
 from run_support import fingerprint_of_files, options, write_series
 
-from cryolithe_stream.batch import BatchResult, Job, run_batch
+from cryolithe_stream.batch import BatchResult, Job
 from cryolithe_stream.errors import ClusterLostError
 
 LIMIT_S = 280
@@ -57,7 +58,7 @@ class Running:
 
     def _run(self, jobs: list[Job], out: Path, cluster: str) -> None:
         try:
-            self.found.append(run_batch(jobs, out, cluster=cluster))
+            self.found.append(run_jobs(jobs, out, cluster=cluster))
         except BaseException as error:
             self.found.append(error)
 
@@ -87,7 +88,7 @@ def assert_as_clean(jobs: list[Job], clean: Path) -> None:
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What an undisturbed batch makes of six series."""
     folder = tmp_path_factory.mktemp("clean")
-    result = run_batch(jobs_of(folder / "in", folder / "out", 6), folder / "out", cluster="threads:2")
+    result = run_jobs(jobs_of(folder / "in", folder / "out", 6), folder / "out", cluster="threads:2")
     assert result.counts()["done"] == 6
     return folder / "out"
 
@@ -162,6 +163,6 @@ def test_a_scheduler_that_dies_ends_the_batch_and_the_next_one_goes_on(tmp_path,
     assert "same command" in str(result)
     there = complete(tmp_path / "out")
     assert 2 <= len(there) < 6
-    again = run_batch(jobs, tmp_path / "out", cluster="threads:2")
+    again = run_jobs(jobs, tmp_path / "out", cluster="threads:2")
     assert again.counts() == {"done": 6 - len(there), "failed": 0, "skipped": len(there)}
     assert_as_clean(jobs, clean)
