@@ -12,6 +12,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from cryolithe_stream_cli.batch import batch
 from cryolithe_stream_cli.evaluate import evaluate
 from cryolithe_stream_cli.export import export
 from cryolithe_stream_cli.faults import INTERRUPTED, report, warnings_as_lines
@@ -34,6 +35,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(fsc)
 app.command()(verify)
+app.add_typer(batch, name="batch")
 app.add_typer(models, name="models")
 
 

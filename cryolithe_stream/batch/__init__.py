@@ -6,17 +6,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cryolithe_stream.batch.discover import Discovery, discover_series
+    from cryolithe_stream.batch.manifest import Manifest, read_manifest
+    from cryolithe_stream.batch.recipes import Recipe, find_recipe
     from cryolithe_stream.batch.record import BatchRecord, Outcome, read_outcomes
     from cryolithe_stream.batch.runner import BatchResult, Job, run_batch
+    from cryolithe_stream.batch.series import Series
 
-__all__ = ["BatchRecord", "BatchResult", "Job", "Outcome", "read_outcomes", "run_batch"]
+__all__ = [
+    "BatchRecord",
+    "BatchResult",
+    "Discovery",
+    "Job",
+    "Manifest",
+    "Outcome",
+    "Recipe",
+    "Series",
+    "discover_series",
+    "find_recipe",
+    "read_manifest",
+    "read_outcomes",
+    "run_batch",
+]
 
 # Resolved on first use: a wrong option is told before torch and Dask are loaded.
 _HOMES = {
     "BatchRecord": "record",
     "BatchResult": "runner",
+    "Discovery": "discover",
     "Job": "runner",
+    "Manifest": "manifest",
     "Outcome": "record",
+    "Recipe": "recipes",
+    "Series": "series",
+    "discover_series": "discover",
+    "find_recipe": "recipes",
+    "read_manifest": "manifest",
     "read_outcomes": "record",
     "run_batch": "runner",
 }

@@ -1,0 +1,90 @@
+"""Tables for people: the tilt series that were found, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from cryolithe_stream.batch import Discovery
+    from cryolithe_stream.batch.discover import Found
+
+_NARROWEST = 100  # of output that goes to no terminal
+
+
+def show_discovery(found: Discovery, output: Path, stream: TextIO) -> None:
+    """Print a line for each series, one for each path that was left out, the recipe, and the counts last."""
+    console = Console(file=stream, highlight=False, width=None if stream.isatty() else _width(found))
+    if found.found:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("series", "views", "size", "pixel", "alignment", "halves"):
+            table.add_column(name, justify="right" if name in ("views", "size", "pixel") else "left", overflow="fold")
+        for entry in found.found:
+            table.add_row(*(Text(cell) for cell in _row(found, entry)))
+        console.print(table)
+    if found.skipped:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("skipped", overflow="fold")
+        table.add_column("reason", overflow="fold")
+        for skipped in found.skipped:
+            table.add_row(Text(printable(skipped.path)), Text(printable(skipped.reason)))
+        console.print(table)
+    for line in _summary(found, output):
+        stream.write(line + "\n")
+
+
+def printable(text: str) -> str:
+    """A text with characters that steer terminals written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _row(found: Discovery, entry: Found) -> Iterable[str]:
+    series, facts = entry.series, entry.facts
+    views, rows, columns = facts.shape_vyx
+    left = f" -{_count(facts.left_out)}" if facts.left_out else ""
+    pixel = "" if facts.pixel_from == "header" else f" ({_from(found, facts.pixel_from)})"
+    yield series.name
+    yield f"{views}{left}"
+    yield f"{columns} x {rows}"
+    yield f"{facts.pixel_angstrom:.4g} Å{pixel}"
+    yield _from(found, facts.alignment_from) if facts.alignment_from else "none: taken as aligned"
+    yield "yes" if series.odd is not None else "-"
+
+
+def _from(found: Discovery, place: str) -> str:
+    """A path from the source, or words as they are."""
+    path = Path(place)
+    return printable(str(path.relative_to(found.source)) if path.is_relative_to(found.source) else place)
+
+
+def _count(views: str) -> int:
+    from cryolithe_stream.read import parse_views
+
+    return len(parse_views(views))
+
+
+def _width(found: Discovery) -> int:
+    """Wide enough that no line of a file or pipe is broken."""
+    rows = (sum(len(cell) for cell in _row(found, entry)) + 20 for entry in found.found)
+    left_out = (len(printable(entry.path)) + len(printable(entry.reason)) + 10 for entry in found.skipped)
+    return max(_NARROWEST, *rows, *left_out) if found.found or found.skipped else _NARROWEST
+
+
+def _summary(found: Discovery, output: Path) -> Iterable[str]:
+    others = [f"{name} {count}" for name, count in found.tried.items() if name != found.recipe.name and count]
+    if len(found.tried) > 1:
+        compared = f"; others find {', '.join(others)}" if others else "; no other finds any"
+        if found.found:
+            yield f"recipe {found.recipe.name}: {found.recipe.about}. It fits best{compared}."
+    noted = sum(bool(entry.facts.notes) for entry in found.found)
+    if noted:
+        yield f"{noted} series come with warnings (--json - tells them)."
+    if found.found:
+        yield f"{len(found.found)} series found, {len(found.skipped)} skipped → {output}"
+    else:
+        yield f"0 series found, {len(found.skipped)} skipped; nothing written"

@@ -1,0 +1,209 @@
+"""Finds the tilt series under a folder: what belongs together by a recipe, checked from headers."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cryolithe_stream.batch.examine import examine, what_it_is
+from cryolithe_stream.batch.names import Taken, safe_name
+from cryolithe_stream.batch.patterns import Match, filled, found_by
+from cryolithe_stream.batch.recipes import Layout, Recipe, shipped_recipes
+from cryolithe_stream.batch.series import Facts, Series
+from cryolithe_stream.batch.tree import Skipped, Tree, walk
+from cryolithe_stream.errors import InputError
+
+STACKS = (".mrc", ".mrcs", ".st", ".ali")
+_ALIKE = 10  # entries of one folder with one reason; more are told together
+_ANOTHER = "another stack of its series is taken"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A series that can be run, and what is known of it."""
+
+    series: Series
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What was found under `source` by a recipe; `tried` says how many series each recipe finds that was tried."""
+
+    source: Path
+    recipe: Recipe
+    found: tuple[Found, ...]
+    skipped: tuple[Skipped, ...]
+    tried: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    path: str
+    name: str
+    order: int
+    layout: Layout
+    match: Match
+
+
+@dataclass(slots=True, eq=False)
+class _Search:
+    """One tree under examination; what was read of a series is kept, as several recipes find the same."""
+
+    tree: Tree
+    options: Mapping[str, Any]
+    _known: dict[object, tuple[Series, Facts] | str] = field(default_factory=dict)
+
+    def examined(self, series: Series) -> tuple[Series, Facts] | str:
+        """What `examine` says of a series, or the reason why it cannot be run."""
+        key = (tuple(series.files().items()), repr(series.options))
+        if key not in self._known:
+            try:
+                self._known[key] = examine(series, self.options)
+            except InputError as error:
+                self._known[key] = what_it_is(series.stack) or error.what
+        known = self._known[key]
+        return known if isinstance(known, str) else (replace(known[0], name=series.name), known[1])
+
+
+def discover_series(source: Path, recipe: Recipe | None = None, options: Mapping[str, Any] | None = None) -> Discovery:
+    """Every tilt series under a folder, by a recipe or by the shipped one that finds most.
+
+    `options` are fields of `RunOptions` that hold for every series. Each series is read as `run` reads it, but for
+    its frames. Names are paths from the source, all apart. Raises MissingFileError or InputError for the source.
+    """
+    tree = walk(source)
+    search = _Search(tree, options or {})
+    recipes = [recipe] if recipe else [known for known in shipped_recipes() if known.choose != "by-name"]
+    results = [(candidate, *_apply(search, candidate)) for candidate in recipes]
+    chosen, found, skipped = max(results, key=lambda result: _score(*result[1:]))
+    skipped = skipped | _others(tree, chosen, found, skipped)
+    reasons = [Skipped(path, _plain(tree, reason)) for path, reason in skipped.items()]
+    expected = {_ANOTHER, *(reason for _, reason in chosen.ignore)}
+    told = sorted(_together([*tree.skipped, *reasons], expected), key=lambda entry: _natural(entry.path))
+    return Discovery(
+        tree.root, chosen, tuple(found), tuple(told), {recipe.name: len(series) for recipe, series, _ in results}
+    )
+
+
+def _score(found: Sequence[Found], skipped: Mapping[str, str]) -> tuple[int, int, int, int]:
+    """How well a recipe fits: most series, then alignments, then halves; without any, most that looks like some."""
+    aligned = sum(bool(entry.facts.alignment_from) for entry in found)
+    halves = sum(entry.series.odd is not None for entry in found)
+    return len(found), aligned, halves, len(skipped)
+
+
+def _apply(search: _Search, recipe: Recipe) -> tuple[list[Found], dict[str, str]]:
+    """The series that a recipe finds, and by path why others are none."""
+    groups: dict[str, list[_Candidate]] = {}
+    for candidate in _candidates(search.tree, recipe):
+        groups.setdefault(candidate.name, []).append(candidate)
+    found: list[Found] = []
+    skipped: dict[str, str] = {}
+    taken = Taken()
+    stacks: dict[str, str] = {}
+    for name in sorted(groups, key=_natural):
+        one: Found | None = None
+        for candidate in sorted(groups[name], key=lambda c: (c.order, c.path)):
+            if one is not None:
+                if not candidate.layout.skip:
+                    skipped[candidate.path] = _ANOTHER
+                continue
+            result = _series(search, candidate)
+            if isinstance(result, str):
+                skipped[candidate.path] = result
+                continue
+            real = os.path.realpath(result.series.stack)
+            if other := stacks.get(real):
+                skipped[candidate.path] = f"the same file as {other}"
+                continue
+            one, stacks[real] = result, candidate.path
+        if one is not None:
+            halves = one.series.odd is not None or bool({**search.options, **one.series.options}.get("halves"))
+            path = str(one.series.stack.relative_to(search.tree.root).with_suffix(""))
+            unique = taken.free([safe_name(name), safe_name(path)], halves=halves)
+            found.append(Found(replace(one.series, name=unique), one.facts))
+    return found, skipped
+
+
+def _candidates(tree: Tree, recipe: Recipe) -> list[_Candidate]:
+    """Files that a layout of the recipe takes for stacks: of several layouts the first whose requirements are met."""
+    endings = tuple({pattern.ending for layout in recipe.layouts for pattern in layout.stack})
+    return [
+        candidate
+        for path in tree.paths()
+        if path.endswith(endings) and not recipe.ignored(path.rpartition("/")[2])
+        if (candidate := _candidate(tree, recipe, path)) is not None
+    ]
+
+
+def _candidate(tree: Tree, recipe: Recipe, path: str) -> _Candidate | None:
+    for order, layout in enumerate(recipe.layouts):
+        for number, pattern in enumerate(layout.stack):
+            match = pattern.match(path)
+            if match is None or any(len(found_by(tree, text, match)) != 1 for text in layout.requires):
+                continue
+            name = match.placed(filled(layout.name, match.values))
+            return _Candidate(path, name, 100 * order + number, layout, match)
+    return None
+
+
+def _series(search: _Search, candidate: _Candidate) -> Found | str:
+    """A series that can be run, or the reason why it cannot."""
+    layout, match, root = candidate.layout, candidate.match, search.tree.root
+    if layout.skip:
+        looked = what_it_is(root / candidate.path) if candidate.path.endswith(STACKS) else ""
+        return looked or layout.skip
+    files: dict[str, Path] = {}
+    for role, patterns in layout.roles.items():
+        hits = next((hits for text in patterns if (hits := found_by(search.tree, text, match))), [])
+        if len(hits) > 1:
+            return f"ambiguous: {len(hits)} files could be its {role}, among them {hits[0]} and {hits[1]}"
+        if hits:
+            files[role] = root / hits[0]
+    if ("odd" in files) != ("even" in files):
+        files = {role: path for role, path in files.items() if role not in ("odd", "even")}
+    series = Series(candidate.name, root / candidate.path, options=layout.options, **files)
+    result = search.examined(series)
+    return result if isinstance(result, str) else Found(*result)
+
+
+def _others(tree: Tree, recipe: Recipe, found: Sequence[Found], known: Mapping[str, str]) -> dict[str, str]:
+    """By path why files that have the names of stacks are none, where no layout of the recipe took them."""
+    used = {str(path.relative_to(tree.root)) for entry in found for path in entry.series.files().values()}
+    rest = [path for path in tree.paths() if path.endswith(STACKS) and path not in used and path not in known]
+    reasons = {}
+    for path in rest:
+        ignored = recipe.ignored(path.rpartition("/")[2])
+        reasons[path] = ignored or what_it_is(tree.root / path) or f"the recipe {recipe.name} has no place for it"
+    return reasons
+
+
+def _plain(tree: Tree, reason: str) -> str:
+    """A reason with paths from the source."""
+    return reason.replace(f"{tree.root}{os.sep}", "")
+
+
+def _together(entries: Sequence[Skipped], expected: Collection[str]) -> list[Skipped]:
+    """Entries with many of one reason in one folder told as one; those `expected` in all folders below the first."""
+    alike: dict[tuple[str, str], list[Skipped]] = {}
+    for entry in entries:
+        folder, _, name = entry.path.rpartition("/")
+        reason = entry.reason.replace(entry.path, "the file").replace(name, "the file")
+        alike.setdefault((folder.partition("/")[0] if reason in expected else folder, reason), []).append(entry)
+    told: list[Skipped] = []
+    for (folder, reason), group in alike.items():
+        if len(group) <= _ALIKE:
+            told += group
+        else:
+            told.append(Skipped(f"{folder}/" if folder else "./", f"{len(group)} files, each: {reason}"))
+    return told
+
+
+def _natural(text: str) -> list[tuple[int, int, str]]:
+    """A key that sorts numbers in names by value."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"([0-9]+)", text)]

@@ -1,0 +1,126 @@
+"""What the headers and text files of a series say, through the same reading that a run does."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cryolithe_stream.batch.series import Facts, Series
+from cryolithe_stream.errors import CryolitheError, CryolitheWarning, InputError
+from cryolithe_stream.read import TiltSeries, describe_stack, open_mrc_map, read_mdoc, read_tilt_series
+from cryolithe_stream.run.options import RunOptions
+
+_PLACEHOLDER = "tomogram.ome.zarr"
+_VOLUMES = ("stack of volumes", "volume")
+
+
+def examine(series: Series, shared: Mapping[str, Any]) -> tuple[Series, Facts]:
+    """A series as it can be run, and what is known of it. Frames are not read.
+
+    Half stacks, a reference or an `.mdoc` that cannot be used are taken from it, and the notes say so. Raises
+    InputError for what would stop its run.
+    """
+    with _collected() as notes:
+        series = _without_faulty(series, notes)
+        options = RunOptions(**{**shared, **series.options}, **_run_files(series), output=_PLACEHOLDER)
+        main = _read(series.stack, options)
+        if fault := _halves_fault(main, options):
+            series = replace(series, odd=None, even=None)
+            notes.append(f"odd and even halves are not used: {fault}")
+    read = main.provenance
+    pixel, alignment, mdoc = read["pixel"], read["alignment"], read["mdoc"]
+    facts = Facts(
+        shape_vyx=main.stack.shape,
+        pixel_angstrom=main.pixel_angstrom,
+        pixel_from=str(pixel["source"]) if isinstance(pixel, dict) else "",
+        angles_from=str(read["angles"]),
+        alignment_from=str(alignment["path"]) if isinstance(alignment, dict) else "",
+        left_out=str(read["left_out_views"]),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+    return replace(series, mdoc=Path(mdoc) if isinstance(mdoc, str) else None), facts
+
+
+def what_it_is(stack: Path) -> str:
+    """What a file that is no series looks like, in words; empty when its header does not tell."""
+    with _collected():
+        try:
+            guess = str(describe_stack(stack)["guess"])
+        except CryolitheError as error:
+            return error.what
+        except OSError as error:
+            return f"{stack} cannot be read ({error.strerror})"
+    if guess == "single image":
+        return "a single image, not a tilt series"
+    if guess.startswith(_VOLUMES):
+        return f"a {guess}, not a tilt series"
+    return ""
+
+
+def _run_files(series: Series) -> dict[str, Path]:
+    return {role: path for role, path in series.files().items() if role != "reference"}
+
+
+def _read(stack: Path, options: RunOptions) -> TiltSeries:
+    try:
+        return read_tilt_series(
+            stack,
+            angles=options.angles,
+            alignment=options.alignment,
+            alignment_angstrom=options.alignment_pixel_size,
+            pixel_angstrom=options.pixel_size,
+            exclude=options.exclude,
+            mdoc=options.mdoc,
+        )
+    except OSError as error:
+        if isinstance(error, CryolitheError):
+            raise
+        raise InputError(f"{stack} cannot be read ({error.strerror})", fix="Check the disk") from error
+
+
+def _halves_fault(main: TiltSeries, options: RunOptions) -> str:
+    """Why half stacks cannot be used; empty when they can or there are none."""
+    if options.odd is None or options.even is None:
+        return ""
+    for half in (options.odd, options.even):
+        try:
+            shape = _read(half, options).stack.shape
+        except InputError as error:
+            return error.what
+        if shape != main.stack.shape:
+            return f"{half} has shape {shape}, {main.stack.path} has {main.stack.shape}"
+    return ""
+
+
+def _without_faulty(series: Series, notes: list[str]) -> Series:
+    """The series without an `.mdoc` or a reference that cannot be read."""
+    if series.mdoc is not None and (fault := _fault(read_mdoc, series.mdoc)):
+        notes.append(f"its mdoc is not used: {fault}")
+        series = replace(series, mdoc=None)
+    if series.reference is not None and (fault := _fault(open_mrc_map, series.reference)):
+        notes.append(f"its reference is not used: {fault}")
+        series = replace(series, reference=None)
+    return series
+
+
+def _fault(read: Callable[[Path], object], path: Path) -> str:
+    """Why a file cannot be read; empty when it can."""
+    try:
+        read(path)
+    except (CryolitheError, OSError) as error:
+        return str(error)
+    return ""
+
+
+@contextmanager
+def _collected() -> Iterator[list[str]]:
+    """A block whose warnings become texts in a list instead."""
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CryolitheWarning)
+        yield notes
+    notes.extend(str(warning.message) for warning in caught if issubclass(warning.category, CryolitheWarning))
