@@ -37,9 +37,8 @@ def run(given: dict[str, Any], output: Output, recipe: Recipe = None, at_once: A
     The same command again does what is missing and what failed. Options of `run` hold for every series; a series' own
     options in the manifest win. Exit code 1 when a series failed.
     """
-    from cryolithe_stream.batch.plan import shared_options
-
     from cryolithe_stream.batch import Orders
+    from cryolithe_stream.batch.plan import shared_options
 
     source = given.pop("source")
     if not source:
