@@ -196,10 +196,10 @@ def test_overwrite_replaces_another_reconstruction_and_continues_its_own(big, mo
 
 
 @pytest.mark.parametrize("stage", ["volumes", "plan", "journal"])
-def test_killed_while_it_cleared_up_a_run_is_complete(series, model, tmp_path, stage):
+def test_killed_while_it_cleared_up_a_run_is_complete(big, model, tmp_path, stage):
     """The tomogram has its name; of the workspace less and less is there."""
     out = tmp_path / "t.ome.zarr"
-    given = {**series, "model": str(model), "thickness": 12}
+    given = {**big, "method": "fbp", "thickness": 70}
     folder = tmp_path / "t.ome.zarr.partial"
     kept = tmp_path / "kept"
 
