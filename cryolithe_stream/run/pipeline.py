@@ -19,10 +19,12 @@ from cryolithe_stream.run.estimate import voxels_per_second
 from cryolithe_stream.run.job import (
     BlockReport,
     BlockTask,
+    ShardTask,
     Target,
-    block_voxels,
+    downsample,
     get_ready,
     reconstruct_block,
+    sample,
     sample_boxes,
 )
 from cryolithe_stream.run.options import RunOptions
@@ -30,7 +32,7 @@ from cryolithe_stream.run.outputs import create_volumes, hand_over, pyramid_task
 from cryolithe_stream.run.progress import Progress, Silent
 from cryolithe_stream.run.survey import Survey, survey_run
 from cryolithe_stream.run.workspace import SetName, Workspace, already_complete, open_ledger
-from cryolithe_stream.store import Ledger, downsample_shard, level_shapes, output_faults
+from cryolithe_stream.store import Ledger, level_shapes, output_faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class RunPlan:
             "device": s.recipe.device,
             **plan.summary(levels_zyx=levels, bytes_per_voxel=itemsize),
             "volumes": len(_workspace(s).volumes),
-            "estimated_seconds": plan.estimate_seconds(speed) * (len(s.series)),
+            "estimated_seconds": speed and plan.estimate_seconds(speed) * len(s.series),
         }
 
 
@@ -99,12 +101,16 @@ def reconstruct_series(options: RunOptions, progress: Progress | None = None) ->
         )
         plan.check()
         progress.message(_describe(survey, plan))
-        gpus = 1 if survey.recipe.device.startswith("cuda") else 0
-        with open_cluster(options.cluster, gpus=gpus) as workers:
+        with open_cluster(
+            options.cluster, size=survey.cluster, scale=options.scale, dashboard=options.dashboard
+        ) as workers:
+            if workers.dashboard:
+                progress.message(f"dashboard: {workers.dashboard}")
             workers.warm_up(partial(get_ready, survey.recipe, survey.frame))
             with output_faults(work.folder):
                 _prepare(survey, work, ledger, progress)
-            _scale(survey, work, ledger)
+            workers.await_first(progress.message)
+            _scale(survey, work, ledger, workers)
             create_volumes(survey, work, plan, ledger)
             figures = _reconstruct(survey, work, plan, ledger, workers, progress)
             _pyramid(work, ledger, workers, progress)
@@ -161,15 +167,13 @@ def _prepare(survey: Survey, work: Workspace, ledger: Ledger, progress: Progress
     ledger.mark("prepared", {"contents": contents})
 
 
-def _scale(survey: Survey, work: Workspace, ledger: Ledger) -> None:
+def _scale(survey: Survey, work: Workspace, ledger: Ledger, workers: Workers) -> None:
     """Settle how values become int16, from a few small boxes spread over the volume; nothing for floats."""
     if survey.options.dtype != "int16" or "scaling" in ledger.done():
         return
     target = next(iter(targets(survey, work).values()))
-    values = [
-        block_voxels(survey.recipe, survey.frame, target.projections, box, len(target.volumes))
-        for box in sample_boxes(survey.window)
-    ]
+    look = partial(sample, survey.recipe, survey.frame, target)
+    values = list(workers.map(look, sample_boxes(survey.window), what="a look at the values"))
     ledger.mark("scaling", {"scaling": scaling_for(values)})
 
 
@@ -215,14 +219,10 @@ def _pyramid(work: Workspace, ledger: Ledger, workers: Workers, progress: Progre
         if key in ledger.done():
             continue
         progress.phase(f"pyramid level {level}", len(tasks), "shards")
-        for _ in workers.map(partial(_one_shard, level), tasks, what="a pyramid shard"):
+        shards = [ShardTask(level, path, index) for path, index in tasks]
+        for _ in workers.map(downsample, shards, what="a pyramid shard"):
             progress.advance(1)
         ledger.mark(key, {})
-
-
-def _one_shard(level: int, task: tuple[Path, tuple[int, int, int]]) -> str:
-    path, index = task
-    return downsample_shard(path, level, index)
 
 
 def _describe(survey: Survey, plan: BlockPlan) -> str:
