@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import tempfile
 import threading
@@ -17,8 +18,8 @@ import dask
 from distributed import Client, KilledWorker, as_completed
 
 from cryolithe_stream.errors import CryolitheError, InputError
-from cryolithe_stream.run.cluster_words import Scale, read_word
-from cryolithe_stream.run.clusters import start_cluster
+from cryolithe_stream.run.cluster_words import ClusterWord, Scale, read_word
+from cryolithe_stream.run.clusters import LOOPBACK, start_cluster
 from cryolithe_stream.run.gpus import GPU, KeepOneGpu
 from cryolithe_stream.run.scheduler import ask, connect, quiet, scheduler_address
 from cryolithe_stream.run.sizes import UNKNOWN, ClusterSize, size_of_word
@@ -75,7 +76,7 @@ def open_cluster(
             if cluster is not None:
                 cluster.close(timeout=5)
             raise
-        workers = Workers(client, size)
+        workers = Workers(client, size, dashboard_host=_dashboard_host(word, dashboard))
         try:
             workers.share_gpus()
             yield workers
@@ -87,6 +88,14 @@ def open_cluster(
                 if cluster is not None:
                     with suppress(TimeoutError, OSError, RuntimeError):
                         cluster.close(timeout=5)
+
+
+def _dashboard_host(word: ClusterWord, asked: str | None) -> str:
+    """Where a dashboard of ours is looked at; empty where it is the scheduler's host or another's business."""
+    if word.kind not in ("local", "threads", "queue", "cuda"):
+        return ""
+    host = (asked or LOOPBACK).rpartition(":")[0]
+    return "" if host in ("", "0.0.0.0", "[::]") else host  # noqa: S104
 
 
 @contextmanager
@@ -106,10 +115,9 @@ def _undisturbed() -> Iterator[None]:
 class Workers:
     """Workers of a cluster, and the one way in which work is given to them."""
 
-    def __init__(self, client: Client, size: ClusterSize = UNKNOWN) -> None:
-        """Workers behind a connected client, as many as `size` tells or more."""
-        self._client = client
-        self._size = size
+    def __init__(self, client: Client, size: ClusterSize = UNKNOWN, *, dashboard_host: str = "") -> None:
+        """Workers behind a connected client, as many as `size` tells; `dashboard_host` if not the scheduler's."""
+        self._client, self._size, self._dashboard_host = client, size, dashboard_host
         self._pending: set[object] = set()
 
     @property
@@ -127,12 +135,12 @@ class Workers:
     @property
     def dashboard(self) -> str:
         """The link to Dask's dashboard; empty where the scheduler here could not draw it."""
-        local = self._client.cluster is not None
-        if local and find_spec("bokeh") is None:
+        if self._client.cluster is not None and find_spec("bokeh") is None:
             return ""
+        link = ""
         with suppress(KeyError, ValueError, AttributeError):
-            return str(self._client.dashboard_link or "")
-        return ""
+            link = str(self._client.dashboard_link or "")
+        return re.sub(r"(?<=://)[^:/]+", self._dashboard_host, link, count=1) if self._dashboard_host else link
 
     def share_gpus(self) -> None:
         """Leave each worker process one GPU, where workers declare them; those that come later do the same."""

@@ -14,7 +14,9 @@ from typing import Any
 
 import dask
 from distributed import LocalCluster
+from distributed.core import Status
 from distributed.deploy.cluster import Cluster
+from distributed.deploy.spec import SpecCluster
 from distributed.utils import LoopRunner
 
 from cryolithe_stream.errors import InputError, UnsupportedError
@@ -82,7 +84,15 @@ def _scale(cluster: Any, word: ClusterWord, size: ClusterSize, scale: Scale) -> 
 
 
 async def _settled(cluster: Any) -> None:
+    """Wait until all workers are asked for; one that could not be is asked for again, and raises why."""
     await cluster
+    if isinstance(cluster, SpecCluster):
+        for worker in cluster.workers.values():
+            try:
+                await worker
+            except BaseException:
+                worker.status = Status.failed  # else the cluster does not close
+                raise
 
 
 def _local(word: ClusterWord, size: ClusterSize, scratch: str, dashboard: str) -> LocalCluster:

@@ -30,7 +30,7 @@ class KeepOneGpu(WorkerPlugin):
 
     def setup(self, worker: Any) -> None:
         """Narrow what CUDA shows to this process, before anything has used it."""
-        if torch.cuda.is_initialized() or worker.total_resources.get("GPU", 0) != 1:
+        if torch.cuda.is_initialized() or worker.state.total_resources.get("GPU", 0) != 1:
             return
         listed = os.environ.get("CUDA_VISIBLE_DEVICES")
         visible = listed.split(",") if listed else [str(i) for i in range(torch.cuda.device_count())]
