@@ -94,8 +94,7 @@ def _reconstruct(orders: Orders, folder: Path, at_once: int) -> None:
                 f"{takes.n_series} of {len(jobs)} series to do: about {size(takes.output_bytes)} and "
                 f"{duration(takes.seconds)} on this machine{unknown}"
             )
-        cluster = jobs[0].options.cluster
-        result = run_batch(jobs, record, cluster=cluster, at_once=at_once, progress=progress)
+        result = run_batch(jobs, record, at_once=at_once, progress=progress)
     counts = result.counts()
     typer.echo(f"report: {result.report}")
     typer.echo(", ".join(f"{count} {state}" for state, count in counts.items()))

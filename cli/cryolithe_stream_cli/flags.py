@@ -35,6 +35,10 @@ class Flag:
         return tuple(self.value.split("|")) if "|" in self.value else ()
 
 
+CLUSTER_HELP = (
+    "local[:N], threads[:N], tcp:// or tls:// ADDRESS, file:scheduler.json, slurm|lsf|pbs|sge[:key=value,…], cuda or "
+    "FILE.yaml."
+)
 _INPUT, _RECONSTRUCTION, _OUTPUT, _MACHINE = "Input", "Reconstruction", "Output", "Machine"
 
 FLAGS = (
@@ -69,7 +73,10 @@ FLAGS = (
     Flag("precision", "auto|float32|bfloat16|float16", "Arithmetic of the network.", _MACHINE),
     Flag("device", "auto|cpu|cuda|cuda:N", "Where the network runs.", _MACHINE),
     Flag("memory", "SIZE", "Most memory of each worker process: 8GiB.", _MACHINE),
-    Flag("cluster", "local[:N]|threads[:N]|ADDRESS", "Worker processes, threads or a Dask scheduler.", _MACHINE),
+    Flag("cluster", "CLUSTER", CLUSTER_HELP, _MACHINE),
+    Flag("workers", "N", "Worker processes of a batch system, cuda or FILE.yaml.", _MACHINE),
+    Flag("adapt", "MIN:MAX", "As many workers as the work needs, between two numbers.", _MACHINE),
+    Flag("dashboard", "HOST:PORT", "Where Dask's dashboard listens; default: this machine only.", _MACHINE),
 )
 
 

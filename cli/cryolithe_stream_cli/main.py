@@ -13,6 +13,8 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from cryolithe_stream_cli.batch import batch
+from cryolithe_stream_cli.cluster import cluster
+from cryolithe_stream_cli.doctor import doctor
 from cryolithe_stream_cli.evaluate import evaluate
 from cryolithe_stream_cli.export import export
 from cryolithe_stream_cli.faults import INTERRUPTED, report, warnings_as_lines
@@ -36,7 +38,9 @@ app.command()(evaluate)
 app.command()(fsc)
 app.command()(verify)
 app.add_typer(batch, name="batch")
+app.command()(doctor)
 app.add_typer(models, name="models")
+app.add_typer(cluster, name="cluster")
 
 
 def _version(asked: bool) -> None:

@@ -22,6 +22,7 @@ from cryolithe_stream.errors import ClusterLostError, CryolitheError, CryolitheW
 from cryolithe_stream.run import Progress, RunOptions, reconstruct_series
 from cryolithe_stream.run.cluster import Workers, open_cluster
 from cryolithe_stream.run.progress import Silent
+from cryolithe_stream.run.survey import size_for
 from cryolithe_stream.store import output_faults
 
 AT_ONCE = 3
@@ -53,18 +54,22 @@ def run_batch(
     jobs: Sequence[Job],
     record: BatchRecord,
     *,
-    cluster: str = "local",
     at_once: int = AT_ONCE,
     progress: Progress | None = None,
 ) -> BatchResult:
     """Reconstruct every series that is not complete; the same call again does what is missing and what failed.
 
-    A series that fails is put on record with its reason and stops no other. `at_once` series are under way at a time.
+    The first job's options say which workers all share. A series that fails is put on record with its reason and
+    stops no other. `at_once` series are under way at a time.
     Raises OutputError when the record cannot be written, ClusterLostError when the scheduler goes away.
     """
-    told = _Told(progress or Silent())
-    gpus = 1 if any(job.options.device.startswith("cuda") for job in jobs) else 0
-    with told.catching_warnings(), open_cluster(cluster, gpus=gpus) as workers:
+    told, first = _Told(progress or Silent()), jobs[0].options
+    with (
+        told.catching_warnings(),
+        open_cluster(first.cluster, size=size_for(first), scale=first.scale, dashboard=first.dashboard) as workers,
+    ):
+        if workers.dashboard:
+            told.message(f"dashboard: {workers.dashboard}")
         told.progress.phase("batch", len(jobs), "series")
         outcomes = _run_all(jobs, workers, at_once, record, told)
         return BatchResult(tuple(outcomes[job.name] for job in jobs), record.report())

@@ -34,6 +34,8 @@ def resolve_precision(name: Precision, device: torch.device) -> str:
     """The number format behind `auto`: bfloat16 where the device multiplies it natively, else float32."""
     if name != "auto":
         return name
+    if device.type == "cuda" and not torch.cuda.is_available():
+        return "bfloat16"  # a worker's GPU, which this machine has not
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"

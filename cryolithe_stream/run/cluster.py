@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
+import re
 import signal
 import tempfile
 import threading
+import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from importlib.util import find_spec
 from typing import TypeVar
 
 import dask
-from distributed import Client, KilledWorker, LocalCluster, as_completed
-from distributed.deploy.cluster import Cluster
-from distributed.utils import LoopRunner
+from distributed import Client, KilledWorker, as_completed
 
 from cryolithe_stream.errors import ClusterLostError, CryolitheError, InputError
+from cryolithe_stream.run.cluster_words import ClusterWord, Scale, read_word
+from cryolithe_stream.run.clusters import LOOPBACK, start_cluster
+from cryolithe_stream.run.gpus import GPU, KeepOneGpu
+from cryolithe_stream.run.scheduler import ask, connect, quiet, scheduler_address
+from cryolithe_stream.run.sizes import UNKNOWN, ClusterSize, size_of_word
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,6 +32,9 @@ Result = TypeVar("Result")
 WINDOW_PER_SLOT = 2
 ATTEMPTS = 3
 _URGENT = 1_000_000
+ASK_S = 10.0
+_TELL_AFTER_S, _TELL_EVERY_S = 10.0, 300.0
+_AS_WRITTEN = Scale()
 _LOGGING = dict.fromkeys(("distributed", "bokeh", "tornado", "tornado.application"), "critical")
 _SETTINGS = {
     "distributed.logging": _LOGGING,
@@ -38,53 +44,44 @@ _SETTINGS = {
     "distributed.worker.memory.pause": False,
     "distributed.comm.retry.count": 3,
 }
-# Large arrays are mapped and given back: kept in glibc's heaps they split it, and a worker's peak grew by up to 70 %
-# (measured), at no gain in speed.
-_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_ARENA_MAX": "2"}
-# Threads that wait for each other sleep: spinning, two of them took 2.5 times the processor time on a busy machine.
-_WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterSize:
-    """How many worker processes a cluster word gives, and what each may use."""
+def cluster_size(spec: str, *, gpus: int = 0, scale: Scale = _AS_WRITTEN) -> ClusterSize:
+    """What a cluster word will start (`size_of_word`); a scheduler elsewhere is asked what its workers are.
 
-    workers: int
-    threads: int
-    processes: bool
-
-
-def cluster_size(spec: str, *, gpus: int = 0) -> ClusterSize:
-    """What `local[:N]` or `threads[:N]` will start; for an address, what is known before connecting: one worker.
-
-    `local` is a process for each core up to 16, which share the cores' threads; one for each GPU that computes.
-    `threads` computes in this process, N blocks at a time: without N, one for each core up to 8.
+    One that has no worker yet counts as one worker. Raises InputError when it does not answer.
     """
-    word, _, count = spec.partition(":")
-    cores = len(os.sched_getaffinity(0))
-    if word == "local":
-        n = int(count) if count else (gpus or min(cores, 16))
-        return ClusterSize(n, max(1, cores // n), processes=True)
-    if word == "threads":
-        n = int(count) if count else (gpus or min(cores, 8))
-        return ClusterSize(n, max(1, cores // n), processes=False)
-    return ClusterSize(1, 1, processes=True)
+    word = read_word(spec)
+    if word.kind in ("address", "file"):
+        quiet()
+        with dask.config.set(_SETTINGS):
+            return ask(word, timeout_s=ASK_S) or UNKNOWN
+    return size_of_word(word, scale=scale, gpus=gpus)
 
 
 @contextmanager
-def open_cluster(spec: str, *, gpus: int = 0) -> Iterator[Workers]:
-    """Workers for the length of a `with` block; closed within seconds however it ends."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+def open_cluster(
+    spec: str, *, size: ClusterSize | None = None, scale: Scale = _AS_WRITTEN, dashboard: str | None = None
+) -> Iterator[Workers]:
+    """Workers for the length of a `with` block; closed within seconds however it ends.
+
+    `size` is what `cluster_size` found. Of `dashboard` see `RunOptions`. Raises InputError when the cluster cannot be
+    started or reached.
+    """
+    quiet()
+    word = read_word(spec)
+    size = size or cluster_size(spec, scale=scale)
     with dask.config.set(_SETTINGS), tempfile.TemporaryDirectory(prefix="cryolithe-") as scratch:
-        cluster = None if "://" in spec else _local(cluster_size(spec, gpus=gpus), scratch)
+        cluster = start_cluster(word, size, scratch, scale=scale, dashboard=dashboard)
         try:
-            client = _client(spec if cluster is None else cluster)
+            client = connect(scheduler_address(word) if cluster is None else cluster)
         except BaseException:
             if cluster is not None:
                 cluster.close(timeout=5)
             raise
-        workers = Workers(client)
+        workers = Workers(client, size, dashboard_host=_dashboard_host(word, dashboard))
         try:
+            workers.share_gpus()
             yield workers
         finally:
             with _undisturbed():
@@ -94,6 +91,14 @@ def open_cluster(spec: str, *, gpus: int = 0) -> Iterator[Workers]:
                 if cluster is not None:
                     with suppress(TimeoutError, OSError, RuntimeError):
                         cluster.close(timeout=5)
+
+
+def _dashboard_host(word: ClusterWord, asked: str | None) -> str:
+    """Where a dashboard of ours is looked at; empty where it is the scheduler's host or another's business."""
+    if word.kind not in ("local", "threads", "queue", "cuda"):
+        return ""
+    host = (asked or LOOPBACK).rpartition(":")[0]
+    return "" if host in ("", "0.0.0.0", "[::]") else host  # noqa: S104
 
 
 @contextmanager
@@ -110,86 +115,79 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-def _loop_without_sigint() -> LoopRunner:
-    """A running event loop in whose thread, and so in the worker processes that it starts, Ctrl-C is blocked.
-
-    A terminal sends it to all processes; only this one should act on it, and workers have nothing to say about it.
-    """
-    _start_resource_tracker()  # when it starts later, it unblocks the signal in the thread that starts it
-    runner = LoopRunner()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        runner.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return runner
-
-
-def _start_resource_tracker() -> None:
-    """Start the process that clears up after this one, and does not talk of it when this one leaves at once."""
-    before = os.environ.get("PYTHONWARNINGS")
-    os.environ["PYTHONWARNINGS"] = "ignore::UserWarning"
-    try:
-        resource_tracker.ensure_running()
-    finally:
-        if before is None:
-            del os.environ["PYTHONWARNINGS"]
-        else:
-            os.environ["PYTHONWARNINGS"] = before
-
-
-def _local(size: ClusterSize, scratch: str) -> LocalCluster:
-    threads = str(size.threads)
-    environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-    environment |= _MALLOC | _WAITING
-    before_spawn = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in environment.items()}
-    with dask.config.set(before_spawn):  # malloc and OpenMP read theirs as a process starts
-        try:
-            return LocalCluster(
-                n_workers=size.workers if size.processes else 1,
-                threads_per_worker=1 if size.processes else size.workers,
-                processes=size.processes,
-                dashboard_address="127.0.0.1:0",
-                memory_limit=None,
-                local_directory=scratch,
-                silence_logs=logging.CRITICAL,
-                **({"host": "127.0.0.1", "loop": _loop_without_sigint().loop} if size.processes else {}),
-            )
-        except (OSError, RuntimeError, TimeoutError) as error:
-            raise CryolitheError(
-                f"the worker processes did not start ({error or type(error).__name__})",
-                fix="Look for a full memory or disk, then run the same command again",
-            ) from error
-
-
-def _client(target: str | Cluster) -> Client:
-    try:
-        return Client(target, set_as_default=False, timeout=20)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise InputError(
-            f"no Dask scheduler answers at {target} ({error or type(error).__name__})",
-            fix="Start it, or use --cluster local",
-        ) from error
-
-
 class Workers:
     """Workers of a cluster, and the one way in which work is given to them; several threads may give it."""
 
-    def __init__(self, client: Client, *, priority: int = 0, shared: bool = False) -> None:
-        """Workers behind a connected client; `shared` ones serve several series at a time."""
-        self._client = client
-        self._priority = priority
+    def __init__(
+        self,
+        client: Client,
+        size: ClusterSize = UNKNOWN,
+        *,
+        dashboard_host: str = "",
+        priority: int = 0,
+        shared: bool = False,
+    ) -> None:
+        """Workers behind a connected client, as many as `size` tells; `dashboard_host` if not the scheduler's.
+
+        `shared` ones serve several series at a time.
+        """
+        self._client, self._size, self._dashboard_host, self._priority = client, size, dashboard_host, priority
         self._pending: set[object] = set()
         self.shared = shared
 
     def shared_at(self, priority: int) -> Workers:
         """The same workers for one series of many: work of higher priority goes first."""
-        return Workers(self._client, priority=priority, shared=True)
+        return Workers(self._client, self._size, dashboard_host=self._dashboard_host, priority=priority, shared=True)
+
+    @property
+    def size(self) -> ClusterSize:
+        """How many workers there are, and what each may use, as far as it was known when they were opened."""
+        return self._size
 
     @property
     def slots(self) -> int:
-        """Tasks that run at the same time."""
-        return max(1, sum(int(n) for n in self._client.nthreads().values()))
+        """Tasks that run at the same time, or will when the workers that are awaited have come."""
+        if self._size.gpus:
+            return max(self._size.workers, len(self._client.nthreads()))
+        return max(self._size.workers, sum(int(n) for n in self._client.nthreads().values()))
+
+    @property
+    def client(self) -> Client:
+        """The connection itself."""
+        return self._client
+
+    @property
+    def dashboard(self) -> str:
+        """The link to Dask's dashboard; empty where the scheduler here could not draw it."""
+        if self._client.cluster is not None and find_spec("bokeh") is None:
+            return ""
+        link = ""
+        with suppress(KeyError, ValueError, AttributeError):
+            link = str(self._client.dashboard_link or "")
+        return re.sub(r"(?<=://)[^:/]+", self._dashboard_host, link, count=1) if self._dashboard_host else link
+
+    def share_gpus(self) -> None:
+        """Leave each worker process one GPU, where workers declare them; those that come later do the same."""
+        if self._size.gpus:
+            try:
+                self._client.register_plugin(KeepOneGpu())
+            except ModuleNotFoundError as error:
+                raise InputError(
+                    f"a worker lacks a package ({error})",
+                    fix="`cryolithe-stream doctor --cluster …` tells what is missing",
+                ) from error
+
+    def await_first(self, tell: Callable[[str], None]) -> None:
+        """Wait until a worker is there, however long a batch system takes; `tell` it after 10 s, then every 5 min."""
+        began, told = time.monotonic(), 0.0
+        while not self._client.nthreads():
+            waited = time.monotonic() - began
+            if waited >= (told + _TELL_EVERY_S if told else _TELL_AFTER_S):
+                tell(
+                    f"no worker has started yet, after {waited:.0f} s: see whether the jobs wait or ended with an error"
+                )
+                told = waited
+            time.sleep(0.2)
 
     def warm_up(self, function: Callable[[], None]) -> None:
         """Have every worker call `function` once, without waiting; what it raises is left to the work itself."""
@@ -217,7 +215,15 @@ class Workers:
                 if task is None:
                     return
                 item, attempt = task
-                future = self._client.submit(function, item, pure=False, retries=0, priority=priority)
+                future = self._client.submit(
+                    function,
+                    item,
+                    pure=False,
+                    retries=0,
+                    priority=priority,
+                    key=_key(function, item),
+                    resources=self._resources,
+                )
                 held[future] = (item, attempt)
                 self._pending.add(future)
                 running.add(future)
@@ -254,3 +260,14 @@ class Workers:
         with suppress(Exception):
             self._client.cancel(list(self._pending), force=True)
         self._pending.clear()
+
+    @property
+    def _resources(self) -> dict[str, int] | None:
+        """What a task needs of its worker: a GPU, where workers declare them."""
+        return GPU if self._size.gpus else None
+
+
+def _key(function: Callable[[Item], object], item: Item) -> str:
+    """A name of its own for a task; the dashboard groups tasks by what stands before the first number in it."""
+    named = getattr(item, "task_name", None) or getattr(function, "__name__", "task")
+    return f"{named}-{uuid.uuid4().hex}"

@@ -16,11 +16,14 @@ _ROWS, _ROWS_WITH_NEIGHBOURS = (1, 9), (1, 41)
 """The two blocks that are timed; where each row brings rows beside it, the larger one has many."""
 
 
-def voxels_per_second(survey: Survey) -> float:
+def voxels_per_second(survey: Survey) -> float | None:
     """Voxels a second of one worker: the seconds that more rows take, scaled to the plan by the cost model.
 
+    None where only the workers have the GPU that computes.
     The difference of two blocks leaves out what is paid once, such as kernels and the back-projection operator.
     """
+    if survey.recipe.device.startswith("cuda") and not torch.cuda.is_available():
+        return None
     threads = torch.get_num_threads()
     torch.set_num_threads(survey.cluster.threads)
     try:

@@ -27,7 +27,7 @@ from cryolithe_stream.errors import DamagedStoreError
 from cryolithe_stream.geometry import Box, Float32s, Shape3, VolumeFrame
 from cryolithe_stream.network import Model, Wavelet, load_model
 from cryolithe_stream.plan import Block
-from cryolithe_stream.store import MrcVolume, ProjectionStore, Written, write_box
+from cryolithe_stream.store import MrcVolume, ProjectionStore, Written, downsample_shard, write_box
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,25 @@ class BlockTask:
     key: str
     threads: int
 
+    @property
+    def task_name(self) -> str:
+        """What Dask's dashboard calls the block: `TS_01-block-all/12`."""
+        return f"{task_label(self.target.volumes[0])}-{self.key.replace('/', '-', 1)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """One shard of one level of one unfinished tomogram, to be made from the level below."""
+
+    level: int
+    volume: Path
+    index: Shape3
+
+    @property
+    def task_name(self) -> str:
+        """What Dask's dashboard calls the shard: `TS_01-level-1/0/2/1`."""
+        return f"{task_label(self.volume)}-level-{self.level}/{'/'.join(map(str, self.index))}"
+
 
 @dataclass(frozen=True, slots=True)
 class BlockReport:
@@ -78,9 +97,14 @@ class BlockReport:
     peak_bytes: int
 
 
-def reconstructor_for(recipe: Recipe, frame: VolumeFrame, model: Model | None) -> BlockReconstructor:
-    """The engine that a recipe names, over a frame."""
-    device = resolve_device(recipe.device)
+def reconstructor_for(
+    recipe: Recipe, frame: VolumeFrame, model: Model | None, device: torch.device | None = None
+) -> BlockReconstructor:
+    """The engine that a recipe names, over a frame.
+
+    Where `device` is given it may be one that only the workers have: such an engine plans and does not compute.
+    """
+    device = device or resolve_device(recipe.device)
     dtype = dtype_of(recipe.precision)
     if model is None:
         return BlockReconstructor(frame, FbpEngine(dtype, device))
@@ -108,6 +132,17 @@ def reconstruct_block(task: BlockTask) -> BlockReport:
     return BlockReport(task.key, task.block.box.n_voxels, written, time.monotonic() - started, peak_bytes())
 
 
+def downsample(task: ShardTask) -> tuple[ShardTask, str]:
+    """Make a shard of a level from the level below; returns its checksum with the task."""
+    return task, downsample_shard(task.volume, task.level, task.index)
+
+
+def task_label(volume: Path) -> str:
+    """The output's name as Dask groups tasks by it: without its ending, and with no dash."""
+    name = volume.parent.name.removesuffix(".partial").removesuffix(".mrc").removesuffix(".zarr").removesuffix(".ome")
+    return name.replace("-", "_")
+
+
 def get_ready(recipe: Recipe, frame: VolumeFrame) -> None:
     """Load libraries and the model in a worker while the projections are prepared elsewhere."""
     _reconstructor(recipe, frame)
@@ -120,6 +155,11 @@ def block_voxels(recipe: Recipe, frame: VolumeFrame, projections: Path, box: Box
     layout = reconstructor.layout(box, store.tilts_deg)
     strips = Strips.of(layout, store.read_strips(layout), store.tilts_deg)
     return reconstructor.voxels(box, strips, halves=n_sets > 1)
+
+
+def sample(recipe: Recipe, frame: VolumeFrame, target: Target, box: Box) -> Float32s:
+    """Voxels `(set, z, y, x)` of a small box, for their range."""
+    return block_voxels(recipe, frame, target.projections, box, len(target.volumes))
 
 
 def peak_bytes() -> int:

@@ -6,7 +6,7 @@ from functools import cache
 
 import psutil
 
-from cryolithe_stream.run.cluster import ClusterSize
+from cryolithe_stream.run.sizes import ClusterSize
 
 MIB = 1 << 20
 BASELINE_BYTES = 384 * MIB
@@ -21,6 +21,10 @@ def available_bytes() -> int:
 
 
 def default_memory(size: ClusterSize) -> int:
-    """Bytes for each worker process: its share of 60 % of what is free, at most 8 GiB."""
-    processes = size.workers if size.processes else 1
-    return max(BASELINE_BYTES + 256 * MIB, min(LARGEST_DEFAULT, int(available_bytes() * 0.6) // processes))
+    """Bytes for each worker process, at most 8 GiB.
+
+    80 % of what the smallest process was given; where that is not known, its share of 60 % of what is free here.
+    """
+    if size.memory_bytes is not None:
+        return min(LARGEST_DEFAULT, size.memory_bytes * 4 // 5)
+    return max(BASELINE_BYTES + 256 * MIB, min(LARGEST_DEFAULT, int(available_bytes() * 0.6) // size.processes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,7 +12,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from cryolithe_stream.errors import InputError
 from cryolithe_stream.read import read_mapping
-from cryolithe_stream.run.parse import parse_bytes, parse_cluster, parse_device, parse_exclude, parse_roi, suggestion
+from cryolithe_stream.run.cluster_words import (
+    Scale,
+    faults_of,
+    parse_adapt,
+    parse_cluster,
+    parse_listens,
+    read_word,
+)
+from cryolithe_stream.run.parse import parse_bytes, parse_device, parse_exclude, parse_roi, suggestion
 
 Method = Literal["network", "fbp"]
 EngineName = Literal["features", "exact"]
@@ -50,6 +59,8 @@ class RunOptions(BaseModel):
 
     `thickness` is in voxels of the output, `pixel_size` and `alignment_pixel_size` in Å, `memory` in bytes for each
     worker process, `exclude` in 1-based view numbers. None leaves the choice to the input, the model or the machine.
+    `workers` and `adapt` are numbers of worker processes for clusters that this program starts, `dashboard` the address
+    HOST:PORT that Dask's dashboard listens at, loopback without it.
     `odd` and `even` are half stacks (from frames) that share the alignment of `stack`; `halves` splits its tilts.
     """
 
@@ -80,6 +91,9 @@ class RunOptions(BaseModel):
     device: Annotated[str, BeforeValidator(parse_device)] = "auto"
     memory: Annotated[int, BeforeValidator(parse_bytes)] | None = None
     cluster: Annotated[str, BeforeValidator(parse_cluster)] = "local"
+    workers: Count | None = None
+    adapt: Annotated[tuple[int, int], BeforeValidator(parse_adapt)] | None = None
+    dashboard: Annotated[str, BeforeValidator(parse_listens)] | None = None
     dtype: OutputType = "float32"
     ome_zarr: Annotated[OmeZarr, BeforeValidator(_choice)] = "0.5"
     overwrite: bool = False
@@ -111,6 +125,11 @@ class RunOptions(BaseModel):
         values: dict[str, Any] = {k: v for layer in layers for k, v in layer.items() if v is not None}
         return cls(**values)
 
+    @property
+    def scale(self) -> Scale:
+        """How many workers the cluster is asked for."""
+        return Scale(self.workers, self.adapt)
+
     def to_json(self) -> dict[str, Any]:
         """Every option that is not None as JSON types; `merged` reads them back to the same options."""
         return self.model_dump(mode="json", exclude_none=True)
@@ -129,7 +148,7 @@ class RunOptions(BaseModel):
 
 _LONGEST = 100
 _PATHS = {"stack", "output", "angles", "alignment", "mdoc", "model", "odd", "even"}
-_NO_VOXELS = _PATHS | {"memory", "cluster", "device", "overwrite"}
+_NO_VOXELS = _PATHS | {"memory", "cluster", "workers", "adapt", "dashboard", "device", "overwrite"}
 _NETWORK_ONLY = {"engine", "oversample", "patch_scale"}
 
 
@@ -156,6 +175,9 @@ def _conflicts(values: Mapping[str, object]) -> list[str]:
         faults.append("halves: excludes odd and even, which bring their own halves")
     if has("odd") and values.get("odd") == values.get("even"):
         faults.append("even: is the same file as odd, the halves would not be independent")
+    with suppress(ValueError):  # a word that cannot be read is told with the other values
+        word = read_word(str(values.get("cluster", RunOptions.model_fields["cluster"].default)))
+        faults += faults_of(word, **{name: values.get(name) for name in ("workers", "adapt", "dashboard")})
     inputs = ("stack", "odd", "even", "angles", "alignment", "mdoc")
     if has("output") and (same := [name for name in inputs if values.get(name) == values["output"]]):
         faults.append(f"output: is the same file as {same[0]}")

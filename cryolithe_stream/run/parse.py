@@ -1,4 +1,4 @@
-"""The written forms of option values: sizes, view lists, regions, clusters."""
+"""The written forms of option values: sizes, view lists, regions, devices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]?)(i?)b?\s*", re.IGNORECA
 _VIEWS = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
 _RANGE = re.compile(r"\s*(\d*)\s*:\s*(\d*)\s*")
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
-_CLUSTER = re.compile(r"(local|threads)(:[1-9]\d*)?|(tcp|tls)://\S+")
 _MOST_VIEWS = 10_000
 
 
@@ -71,15 +70,6 @@ def parse_device(value: object) -> str:
     name = str(value).strip().lower()
     if not _DEVICE.fullmatch(name):
         raise ValueError("a device is auto, cpu, cuda or cuda:N" + suggestion(name, ("auto", "cpu", "cuda")))
-    return name
-
-
-def parse_cluster(value: object) -> str:
-    """The cluster's name or address: local, local:N, threads, threads:N, tcp://… or tls://…; ValueError otherwise."""
-    name = str(value).strip()
-    if not _CLUSTER.fullmatch(name):
-        hint = suggestion(name.split(":")[0], ("local", "threads"))
-        raise ValueError("a cluster is local[:N], threads[:N] or the tcp:// or tls:// address of a scheduler" + hint)
     return name
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from cryolithe_stream.errors import OutputError
-from cryolithe_stream.geometry import Shape3
 from cryolithe_stream.plan import BlockPlan
 from cryolithe_stream.run.checksums import shard_name
 from cryolithe_stream.run.cluster import Workers, open_cluster
@@ -19,10 +18,12 @@ from cryolithe_stream.run.estimate import voxels_per_second
 from cryolithe_stream.run.job import (
     BlockReport,
     BlockTask,
+    ShardTask,
     Target,
-    block_voxels,
+    downsample,
     get_ready,
     reconstruct_block,
+    sample,
     sample_boxes,
 )
 from cryolithe_stream.run.options import RunOptions
@@ -31,7 +32,7 @@ from cryolithe_stream.run.preparing import prepare_stacks
 from cryolithe_stream.run.progress import Progress, Silent
 from cryolithe_stream.run.survey import Survey, survey_run
 from cryolithe_stream.run.workspace import SetName, Workspace, already_complete, open_ledger
-from cryolithe_stream.store import Ledger, downsample_shard, level_shapes, output_faults, remove_output
+from cryolithe_stream.store import Ledger, level_shapes, output_faults, remove_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class RunPlan:
             "device": s.recipe.device,
             **plan.summary(levels_zyx=levels, bytes_per_voxel=itemsize),
             "volumes": len(_workspace(s).volumes),
-            "estimated_seconds": plan.estimate_seconds(speed) * (len(s.series)),
+            "estimated_seconds": speed and plan.estimate_seconds(speed) * len(s.series),
         }
 
 
@@ -91,7 +92,7 @@ def reconstruct_series(
     Raises InputError for what the user must change, OutputError for what stands in the way of the output.
     """
     progress = progress or Silent()
-    survey = survey_run(options)
+    survey = survey_run(options, size=None if workers is None else workers.size)
     work = _workspace(survey)
     outputs = tuple(volume.final for volume in work.volumes)
     if already_complete(survey, work):
@@ -103,10 +104,11 @@ def reconstruct_series(
         )
         plan.check()
         progress.message(_describe(survey, plan))
-        with _crew(survey, workers) as crew:
+        with _crew(survey, workers, progress) as crew:
             with output_faults(work.folder):
                 _prepare(survey, work, ledger, crew, progress)
-            _scale(survey, work, ledger)
+            crew.await_first(progress.message)
+            _scale(survey, work, ledger, crew)
             create_volumes(survey, work, plan, ledger)
             figures = _reconstruct(survey, work, plan, ledger, crew, progress)
             _pyramid(work, ledger, crew, progress)
@@ -116,7 +118,7 @@ def reconstruct_series(
 
 
 @contextmanager
-def _crew(survey: Survey, workers: Workers | None) -> Iterator[Workers]:
+def _crew(survey: Survey, workers: Workers | None, progress: Progress) -> Iterator[Workers]:
     """The workers of a run: shared ones, of which only this run's work is given up, or its own cluster's."""
     if workers is not None:
         try:
@@ -124,8 +126,10 @@ def _crew(survey: Survey, workers: Workers | None) -> Iterator[Workers]:
         finally:
             workers.cancel()
         return
-    gpus = 1 if survey.recipe.device.startswith("cuda") else 0
-    with open_cluster(survey.options.cluster, gpus=gpus) as own:
+    options = survey.options
+    with open_cluster(options.cluster, size=survey.cluster, scale=options.scale, dashboard=options.dashboard) as own:
+        if own.dashboard:
+            progress.message(f"dashboard: {own.dashboard}")
         own.warm_up(partial(get_ready, survey.recipe, survey.frame))
         yield own
 
@@ -166,15 +170,13 @@ def _prepare(survey: Survey, work: Workspace, ledger: Ledger, workers: Workers, 
     ledger.mark("prepared", {"contents": contents})
 
 
-def _scale(survey: Survey, work: Workspace, ledger: Ledger) -> None:
+def _scale(survey: Survey, work: Workspace, ledger: Ledger, workers: Workers) -> None:
     """Settle how values become int16, from a few small boxes spread over the volume; nothing for floats."""
     if survey.options.dtype != "int16" or "scaling" in ledger.done():
         return
     target = next(iter(targets(survey, work).values()))
-    values = [
-        block_voxels(survey.recipe, survey.frame, target.projections, box, len(target.volumes))
-        for box in sample_boxes(survey.window)
-    ]
+    look = partial(sample, survey.recipe, survey.frame, target)
+    values = list(workers.map(look, sample_boxes(survey.window), what="a look at the values"))
     ledger.mark("scaling", {"scaling": scaling_for(values)})
 
 
@@ -221,15 +223,11 @@ def _pyramid(work: Workspace, ledger: Ledger, workers: Workers, progress: Progre
             continue
         progress.phase(f"pyramid level {level}", len(tasks), "shards")
         checksums: dict[str, dict[str, str]] = {}
-        for path, index, checksum in workers.map(partial(_one_shard, level), tasks, what="a pyramid shard"):
-            checksums.setdefault(path.name, {})[shard_name(index)] = checksum
+        shards = [ShardTask(level, path, index) for path, index in tasks]
+        for shard, checksum in workers.map(downsample, shards, what="a pyramid shard"):
+            checksums.setdefault(shard.volume.name, {})[shard_name(shard.index)] = checksum
             progress.advance(1)
         ledger.mark(key, {"checksums": checksums})
-
-
-def _one_shard(level: int, task: tuple[Path, Shape3]) -> tuple[Path, Shape3, str]:
-    path, index = task
-    return path, index, downsample_shard(path, level, index)
 
 
 def _describe(survey: Survey, plan: BlockPlan) -> str:

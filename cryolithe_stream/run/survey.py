@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from cryolithe_stream.engines import BlockReconstructor, resolve_device, resolve_precision
 from cryolithe_stream.errors import CryolitheWarning, InputError
@@ -18,10 +19,12 @@ from cryolithe_stream.network import Model, list_models, load_model
 from cryolithe_stream.plan import BlockPlan, plan_blocks
 from cryolithe_stream.prepare import ProjectionLayout, layout
 from cryolithe_stream.read import TiltSeries, read_tilt_series
-from cryolithe_stream.run.cluster import ClusterSize, cluster_size
+from cryolithe_stream.run.cluster import cluster_size
+from cryolithe_stream.run.cluster_words import read_word
 from cryolithe_stream.run.job import Recipe, reconstructor_for
 from cryolithe_stream.run.memory import BASELINE_BYTES, default_memory
 from cryolithe_stream.run.options import RunOptions
+from cryolithe_stream.run.sizes import UNKNOWN, ClusterSize
 from cryolithe_stream.store import strips_bytes, write_box_bytes
 
 DEFAULT_OVERSAMPLE = 8
@@ -74,15 +77,19 @@ class Survey:
         }
 
 
-def survey_run(options: RunOptions) -> Survey:
-    """Read headers, angles, alignment and the model, and plan the blocks. Raises InputError for what cannot be run."""
+def survey_run(options: RunOptions, *, size: ClusterSize | None = None) -> Survey:
+    """Read headers, angles, alignment and the model, and plan the blocks for workers of a known `size`, if any.
+
+    Raises InputError for what cannot be run.
+    """
     series = _series(options)
     model = None if options.method == "fbp" else load_model(options.model)
     binning = _binning(options, model, series[0])
     if model is not None:
         _check_pixel(model, series[0], binning)
     prepared = layout(series[0], bin=binning, pad_to_square=options.grid == "public")
-    recipe = _recipe(options, model)
+    size = _usable(options, size or size_for(options))
+    recipe = _recipe(options, model, size)
     thickness, thickness_from = _thickness(options, prepared)
     frame = VolumeFrame(
         (thickness, *prepared.shape_tyx[1:]),
@@ -92,9 +99,7 @@ def survey_run(options: RunOptions) -> Survey:
         options.grid,
     )
     window = _window(options, frame, prepared)
-    reconstructor = reconstructor_for(recipe, frame, model)
-    gpus = 1 if recipe.device.startswith("cuda") else 0
-    size = cluster_size(options.cluster, gpus=gpus)
+    reconstructor = reconstructor_for(recipe, frame, model, torch.device(recipe.device))
     plan = _plan(options, series[0], frame, window, reconstructor, size)
     return Survey(
         options, series, binning, prepared, model, recipe, frame, window, thickness_from, reconstructor, plan, size
@@ -160,8 +165,36 @@ def _check_pixel(model: Model, series: TiltSeries, binning: int) -> None:
     )
 
 
-def _recipe(options: RunOptions, model: Model | None) -> Recipe:
-    device = resolve_device(options.device)
+def size_for(options: RunOptions) -> ClusterSize:
+    """The workers of a run, as far as they are known; a scheduler that does not answer counts as one worker."""
+    local = read_word(options.cluster).kind in ("local", "threads", "cuda")
+    device = resolve_device(options.device) if local else None
+    gpus = (
+        0 if device is None or device.type != "cuda" else 1 if device.index is not None else torch.cuda.device_count()
+    )
+    try:
+        size = cluster_size(options.cluster, gpus=gpus, scale=options.scale)
+    except InputError as error:
+        if read_word(options.cluster).kind != "address":
+            raise
+        warnings.warn(f"{error.what}: the plan assumes one worker", CryolitheWarning, stacklevel=2)
+        return UNKNOWN
+    return size
+
+
+def _usable(options: RunOptions, size: ClusterSize) -> ClusterSize:
+    """The workers as they are used: without their GPUs where another device is wanted."""
+    if options.memory and size.memory_bytes and options.memory > size.memory_bytes:
+        warnings.warn(
+            f"--memory is {options.memory / 1e9:.3g} GB, the smallest worker has {size.memory_bytes / 1e9:.3g} GB",
+            CryolitheWarning,
+            stacklevel=2,
+        )
+    return size if options.device in ("auto", "cuda") else replace(size, gpus=False)
+
+
+def _recipe(options: RunOptions, model: Model | None, size: ClusterSize) -> Recipe:
+    device = torch.device("cuda") if size.gpus else resolve_device(options.device)
     # Filtered back-projection is bound by memory, not by multiplications: nothing is gained by fewer bits.
     # The exact engine is the reference: it keeps all bits too.
     plain = model is None or options.engine == "exact"
@@ -233,7 +266,6 @@ def _plan(
         writing = n_sets * box.n_voxels * 4 + write_box_bytes(box, options.dtype, block_zyx)
         return max(strips_bytes(strips, width=width), computing, writing)
 
-    slots = 1 if size.processes else size.workers  # threads share a process, and so its memory
     plan = plan_blocks(
         volume_zyx=frame.volume_zyx,
         window=window,
@@ -241,8 +273,8 @@ def _plan(
         strips_of=lambda box: reconstructor.layout(box, series.tilts_deg),
         bytes_of=bytes_of,
         cost_of=reconstructor.cost,
-        budget_bytes=(options.memory or default_memory(size)) // slots,
-        baseline_bytes=BASELINE_BYTES // slots,
+        budget_bytes=(options.memory or default_memory(size)) // size.slots,
+        baseline_bytes=BASELINE_BYTES // size.slots,
         workers=size.workers,
         sharded=options.ome_zarr == "0.5" and options.output.suffix != ".mrc",
     )

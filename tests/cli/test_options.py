@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryolithe_stream.errors import FormatError, InputError, MissingFileError
+from cryolithe_stream.run.cluster_words import parse_cluster
 from cryolithe_stream.run.options import RunOptions
-from cryolithe_stream.run.parse import parse_bytes, parse_cluster, parse_device, parse_exclude, parse_roi
+from cryolithe_stream.run.parse import parse_bytes, parse_device, parse_exclude, parse_roi
 
 
 def options(**values: object) -> RunOptions:

@@ -1,0 +1,346 @@
+"""Clusters of every kind that this machine can start: real schedulers, real workers, real jobs."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import distributed
+import pytest
+from cluster_support import environment, program, scheduler
+from dask.utils import key_split
+from distributed import Security, get_worker
+from run_support import fingerprint_of_files, options
+
+from cryolithe_stream.errors import FormatError, InputError, MissingFileError, UnsupportedError
+from cryolithe_stream.run import cluster as clusters
+from cryolithe_stream.run import plan_run, reconstruct_series
+from cryolithe_stream.run.cluster import cluster_size, open_cluster
+from cryolithe_stream.run.cluster_words import Scale, read_word
+from cryolithe_stream.run.clusters import cluster_class_of
+from cryolithe_stream.run.gpus import kept_device
+from cryolithe_stream.run.job import BlockTask, ShardTask, Target
+from cryolithe_stream.run.queues import job_script, keywords
+from cryolithe_stream.run.sizes import ClusterSize
+
+
+def _sent_whole():
+    def who(item: object) -> tuple[str, str]:
+        worker = get_worker()
+        return str(worker.name), str(worker.get_current_task())
+
+    return who
+
+
+who = _sent_whole()
+"""The worker and the key of the task that calls it; an inner function, which workers need not import."""
+
+
+def test_a_scheduler_file_gives_the_same_voxels_and_plans_for_the_smallest_worker(tmp_path, series):
+    given = {**series, "method": "fbp"}
+    reconstruct_series(options(tmp_path / "here.ome.zarr", **given))
+    with scheduler(tmp_path, "--nthreads 1 --memory-limit 3GB", "--nthreads 2 --memory-limit 2GB") as file:
+        word = f"file:{file}"
+        size = wait_for_workers(word, 2)
+        assert size == ClusterSize(2, 2, 1, 2 * 10**9)
+        there = options(tmp_path / "there.ome.zarr", **given, cluster=word)
+        assert plan_run(there).survey.plan.budget_bytes == 2 * 10**9 * 4 // 5 // 2
+        with pytest.warns(Warning, match="the smallest worker has 2 GB"):
+            plan_run(options(tmp_path / "x.mrc", **given, cluster=word, memory="9GB"))
+        assert reconstruct_series(there).status == "done"
+    assert fingerprint_of_files(tmp_path / "there.ome.zarr") == fingerprint_of_files(tmp_path / "here.ome.zarr")
+
+
+def wait_for_workers(word: str, n: int) -> ClusterSize:
+    with open_cluster(word) as workers:
+        workers.client.wait_for_workers(n, timeout=60)
+    return cluster_size(word)
+
+
+def test_tasks_that_need_a_gpu_go_to_workers_that_declare_one(tmp_path):
+    with scheduler(tmp_path, "--nthreads 3 --name without", "--nthreads 2 --name with --resources GPU=1") as file:
+        word = f"file:{file}"
+        size = wait_for_workers(word, 2)
+        assert (size.processes, size.slots, size.threads, size.gpus) == (1, 1, 2, True)
+        with open_cluster(word, size=size) as workers:
+            assert {name for name, _ in workers.map(who, range(12), what="a task")} == {"with"}
+
+
+def test_the_gpu_that_a_worker_keeps():
+    names = ["0", "1", "2", "SLURMCluster-7-0", "SLURMCluster-7-1", "worker"]
+    assert [kept_device(name, ["4", "5"]) for name in names] == ["4", "5", "4", "4", "5", "4"]
+
+
+def test_a_scheduler_without_workers_is_waited_for_and_told_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(clusters, "_TELL_AFTER_S", 0.3)
+
+    class ToldError(Exception):
+        pass
+
+    def tell(text: str) -> None:
+        raise ToldError(text)
+
+    with scheduler(tmp_path) as file, open_cluster(f"file:{file}") as workers:
+        assert cluster_size(f"file:{file}") == ClusterSize(1, 1, 1)
+        with pytest.raises(ToldError, match="no worker has started yet"):
+            workers.await_first(tell)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"address": 5}', '{"address": "file:x"}', "[" * 100_000])
+def test_files_that_are_no_scheduler_files(tmp_path, text):
+    (tmp_path / "s.json").write_text(text)
+    with pytest.raises(FormatError, match="no scheduler file"):
+        cluster_size(f"file:{tmp_path / 's.json'}")
+    with pytest.raises(MissingFileError, match="cannot be read"):
+        cluster_size(f"file:{tmp_path / 'absent.json'}")
+
+
+def test_a_plan_for_a_scheduler_that_does_not_answer_says_what_it_assumes(tmp_path, series):
+    with pytest.warns(Warning, match=r"no Dask scheduler answers at tcp://127.0.0.1:1 .*assumes one worker"):
+        plan_run(options(tmp_path / "x.mrc", **series, method="fbp", cluster="tcp://127.0.0.1:1"))
+
+
+def certificates(folder: Path) -> dict[str, str]:
+    """Dask's temporary certificates as files."""
+    held, files = Security.temporary(), {}
+    for name in ("tls_ca_file", "tls_client_cert", "tls_client_key"):
+        files[name] = str(folder / name)
+        Path(files[name]).write_text(getattr(held, name))
+    return files
+
+
+def test_tls_takes_certificates_from_the_configuration_and_says_when_there_are_none(tmp_path):
+    own, other = certificates(tmp_path), tmp_path / "other"
+    other.mkdir()
+
+    def configured(files: dict[str, str]) -> dict[str, str]:
+        tls = "DASK_DISTRIBUTED__COMM__TLS__"
+        return {
+            f"{tls}CA_FILE": files["tls_ca_file"],
+            f"{tls}CLIENT__CERT": files["tls_client_cert"],
+            f"{tls}CLIENT__KEY": files["tls_client_key"],
+        }
+
+    tls = (
+        "--tls-ca-file",
+        own["tls_ca_file"],
+        "--tls-cert",
+        own["tls_client_cert"],
+        "--tls-key",
+        own["tls_client_key"],
+    )
+    with scheduler(tmp_path, "--nthreads 1", protocol="tls", tls=tls) as file:
+        address = json.loads(file.read_text())["address"]
+        assert address.startswith("tls://127.0.0.1:")
+        words = ["doctor", "--cluster", address, "--json", "-"]
+        ours = program(*words, **configured(own))
+        assert (ours.returncode, len(json.loads(ours.stdout)["workers"])) == (0, 1), ours.stderr
+        for files, part in (({}, "wants certificates and none is configured"), (certificates(other), "do not fit")):
+            found = program(*words, **(configured(files) if files else {}))
+            assert found.returncode == 2
+            assert part in found.stderr
+            assert found.stderr.count("\n") == 1, found.stderr
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch) -> Path:
+    """A batch system of one machine: jobs start at once, in the order in which they come."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "sbatch").write_text(
+        '#!/bin/sh\ncp "$1" job.sh\nsetsid sh job.sh >worker.log 2>&1 &\n'
+        'echo "$!" >>jobs\necho "Submitted batch job $!"\n'
+    )
+    (folder / "scancel").write_text('#!/bin/sh\nkill -TERM -- "-$1"\n')
+    for command in folder.iterdir():
+        command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_jobs_are_submitted_work_and_are_cancelled(slurm, tmp_path):
+    with open_cluster("slurm:cores=1,memory=1GB,interface=lo", scale=Scale(workers=2)) as workers:
+        workers.client.wait_for_workers(2, timeout=60)
+        assert cluster_of(workers).dashboard_link.startswith("http://127.0.0.1:")
+        found = list(workers.map(who, range(8), what="a task"))
+    assert len(found) == 8
+    jobs = (tmp_path / "jobs").read_text().split()
+    assert len(jobs) == 2
+    for job in jobs:
+        gone = subprocess.run(["/bin/sh", "-c", f"timeout 20 tail --pid={int(job)} -f /dev/null"], check=False)
+        assert gone.returncode == 0
+
+
+def cluster_of(workers) -> distributed.deploy.cluster.Cluster:
+    return workers.client.cluster
+
+
+def test_a_cluster_adapts_to_the_work(slurm):
+    with open_cluster("slurm:cores=1,memory=1GB,interface=lo", scale=Scale(adapt=(1, 2))) as workers:
+        assert workers.slots == 2
+        assert len(list(workers.map(who, range(4), what="a task"))) == 4
+
+
+def test_a_batch_system_that_refuses_is_told_with_its_own_words(slurm):
+    (slurm / "sbatch").write_text("#!/bin/sh\necho 'invalid partition specified: night' >&2\nexit 1\n")
+    with (
+        pytest.raises(InputError, match="invalid partition specified: night"),
+        open_cluster("slurm:cores=1,memory=1GB"),
+    ):
+        pass
+
+
+def test_a_machine_that_does_not_submit():
+    with pytest.raises(InputError, match="bsub is not on this machine's PATH"), open_cluster("lsf:cores=1,memory=1GB"):
+        pass
+
+
+CLASS = "class: dask_jobqueue.local.LocalCluster\ncores: 1\nmemory: 1GB\n"
+
+
+def test_a_yaml_file_starts_real_workers_that_reconstruct(tmp_path, series):
+    file, out = tmp_path / "cluster.yaml", tmp_path / "out.ome.zarr"
+    file.write_text(CLASS + "scheduler_options: {dashboard_address: '127.0.0.1:0', host: 127.0.0.1}\n")
+    words = ["run", str(series["stack"]), "--angles", str(series["angles"]), "--method", "fbp", "-o", str(out)]
+    found = program(*words, "--cluster", str(file), "--workers", "1")  # its subprocesses are left to the interpreter
+    assert (found.returncode, found.stdout) == (0, f"done: {out}\n"), found.stderr
+    assert "dashboard: http://127.0.0.1:" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("class: 5", "names no class"),
+        ("cores: 1", "names no class"),
+        ("class: os", "names no class"),
+        ("class: os.system", "os.system is not a cluster"),
+        ("class: pathlib.Path", "is not a cluster"),
+        ("class: distributed.Client", "is not a cluster"),
+        ("class: distributed.NoSuch", "there is no distributed.NoSuch"),
+        ("class: nosuchpackage.Cluster", "nosuchpackage.Cluster is not installed here. pip install nosuchpackage"),
+        ("class: ..os.system", "names no class"),
+        ("class: __import__('os').system", "names no class"),
+        ("class: dask_jobqueue.local.LocalCluster", "did not start"),
+        (CLASS + "asynchronous: true", "asynchronous"),
+        (CLASS + "nonsense: true", "nonsense"),
+        ("class: !!python/name:os.system", "cluster file"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of classes that did not start
+def test_yaml_files_that_are_refused(tmp_path, text, part):
+    file = tmp_path / "cluster.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError) as caught, open_cluster(str(file)):
+        pass
+    assert part in str(caught.value)
+    del caught
+    gc.collect()
+
+
+def test_a_cluster_of_dask_is_a_cluster():
+    assert cluster_class_of({"class": "distributed.LocalCluster"}, "x.yaml") is distributed.LocalCluster
+
+
+def test_the_dashboard_is_on_loopback_and_answers():
+    with open_cluster("threads:1") as workers:
+        assert workers.dashboard.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(workers.dashboard, timeout=20) as answer:
+            assert b"Dask" in answer.read()
+
+
+def test_tasks_are_named_after_tomogram_and_block():
+    target = Target(Path("p.zarr"), (Path("/out/TS-01.ome.zarr.partial/all.ome.zarr"),))
+    block = BlockTask(None, None, target, None, "block/all/12", 1)  # type: ignore[arg-type]
+    shard = ShardTask(1, target.volumes[0], (0, 2, 1))
+    assert (block.task_name, shard.task_name) == ("TS_01-block-all/12", "TS_01-level-1/0/2/1")
+    with open_cluster("threads:2") as workers:
+        keys = [key for _, key in workers.map(who, [block, block, shard], what="a task")]
+    assert sorted(key_split(key) for key in keys) == ["TS_01-block", "TS_01-block", "TS_01-level"]
+    assert len(set(keys)) == 3
+
+
+HEADERS = {
+    "slurm:cores=8,memory=64GiB,gpus=2,queue=gpu,project=abc,walltime=02:00:00": [
+        "#SBATCH -p gpu",
+        "#SBATCH -A abc",
+        "#SBATCH -n 1",
+        "#SBATCH --cpus-per-task=8",
+        "#SBATCH --mem=64G",
+        "#SBATCH -t 02:00:00",
+        "#SBATCH --gres=gpu:2",
+    ],
+    "pbs:cores=8,memory=64GiB,gpus=2,queue=gpu,project=abc": [
+        "#PBS -q gpu",
+        "#PBS -A abc",
+        "#PBS -l select=1:ncpus=8:mem=65536mb:ngpus=2",
+    ],
+    "lsf:cores=8,memory=64GiB,gpus=2,account=abc,lsf_units=mb": [
+        '#BSUB -P "abc"',
+        "#BSUB -n 8",
+        '#BSUB -R "span[hosts=1]"',
+        "#BSUB -M 68720",
+        "#BSUB -gpu num=2",
+    ],
+    'sge:cores=8,memory=64GiB,gpus=2,account=abc,"resource_spec=h_vmem=8G,gpu=2"': [
+        "#$ -P abc",
+        "#$ -l h_vmem=8G,gpu=2",
+    ],
+}
+
+
+@pytest.mark.parametrize("text", HEADERS)
+def test_job_scripts(text):
+    lines = job_script(read_word(text)).splitlines()
+    assert [line for line in HEADERS[text] if line not in lines] == []
+    started = lines[-1]
+    assert started.startswith(f"{sys.executable} -m distributed.cli.dask_worker tcp://")
+    for part in ("--nthreads 4", "--nworkers 2", "--memory-limit 32.00GiB", "--resources GPU=1"):
+        assert part in started
+    assert any("MALLOC_MMAP_THRESHOLD_" in line for line in lines)
+
+
+def test_the_command_prints_a_script_and_submits_nothing(tmp_path):
+    found = program("cluster", "script", 'slurm:cores=1,memory=1GB,job_script_prologue="module load x,y"')
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "\nmodule load x,y\n" in found.stdout
+    for words, part in (("local", "submits no jobs"), ("slurm:cores", "is not key=value"), ("slurm:cores=1", "memory")):
+        found = program("cluster", "script", words)
+        assert (found.returncode, found.stdout) == (2, "")
+        assert part in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("slurm:cors=1,qeue=x", "cors (did you mean 'cores'?); qeue (did you mean 'queue'?). It knows account"),
+        ("slurm:scheduler_options=x", "no setting scheduler_options"),
+        ("slurm:account=a,project=b", "which are one"),
+        ("slurm:gpus=2,processes=3", "each GPU has one worker process"),
+        ("sge:cores=1,memory=1GB,gpus=1", "differs from site to site"),
+    ],
+)
+def test_settings_that_are_refused(text, part):
+    with pytest.raises(InputError) as caught:
+        keywords(read_word(text))
+    assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("package", "word", "part"),
+    [
+        ("dask_jobqueue", "slurm", "pip install 'cryolithe-stream[cluster]'"),
+        ("dask_cuda", "cuda", "pip install dask-cuda, or use --cluster local"),
+    ],
+)
+def test_a_missing_package_is_named(monkeypatch, package, word, part):
+    monkeypatch.setitem(sys.modules, package, None)  # what import finds where it is not installed
+    with pytest.raises(UnsupportedError) as caught, open_cluster(word):
+        pass
+    assert part in str(caught.value)
