@@ -54,6 +54,10 @@ class DamagedStoreError(CryolitheError):
     """Our own intermediate data is damaged: a bug, a full disk or another program."""
 
 
+class RemoteError(CryolitheError):
+    """A server did not answer, or its answer cannot be used."""
+
+
 class CryolitheWarning(UserWarning):
     """Something was done that the user should know of."""
 

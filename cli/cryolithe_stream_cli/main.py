@@ -12,6 +12,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from cryolithe_stream_cli.empiar import empiar
 from cryolithe_stream_cli.evaluate import evaluate
 from cryolithe_stream_cli.export import export
 from cryolithe_stream_cli.faults import INTERRUPTED, report, warnings_as_lines
@@ -33,6 +34,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(fsc)
 app.add_typer(models, name="models")
+app.add_typer(empiar, name="empiar")
 
 
 def _version(asked: bool) -> None:

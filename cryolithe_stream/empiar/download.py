@@ -1,0 +1,147 @@
+"""One file: downloaded, or taken up where it stopped.
+
+HTTP as RFC 9110 has it: `Range: bytes=N-` with `If-Range` asks for the rest of the same version. A server that answers
+200 sends all of it, because it knows no ranges or the file is another one by now: then everything starts anew. EMPIAR's
+server answers 206 to ranges (published recipes read single frames of EMPIAR-10511 so, and resume with `curl -C -`). It
+is several machines, which may tag a file differently: where the tag alone has changed the date is asked by instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import requests
+
+from cryolithe_stream.empiar.client import BrokenTransferError, Client, check_answer
+from cryolithe_stream.empiar.index import Size
+from cryolithe_stream.empiar.partial import NOTHING, Partial, Version
+from cryolithe_stream.empiar.tree import RemoteFile
+from cryolithe_stream.errors import RemoteError
+from cryolithe_stream.store.faults import output_faults
+
+_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
+_PROGRESS_BYTES = 1 << 20
+
+
+def is_whole(client: Client, file: RemoteFile, target: Path) -> bool:
+    """Whether a file is there already, of the size that the server says (asked for where the list rounds it)."""
+    if not target.is_file():
+        return False
+    length = target.stat().st_size
+    if file.size is not None and (file.size.exact is not None or not _fits(file.size, length)):
+        return file.size.exact == length
+    size = client.content_length(file.url)
+    return file.size is not None if size is None else size == length
+
+
+def download(client: Client, file: RemoteFile, target: Path, arrived: Callable[[int], None]) -> int:
+    """Make `target` the whole file; returns its size in bytes.
+
+    `arrived` is told bytes as they come, negative ones when bytes that were there are thrown away. Raises RemoteError
+    when the server does not give the file, or sizes contradict each other; OutputError when it cannot be written;
+    StoppedError. What has come stays beside it as `NAME.partial`, unless the disk was full.
+    """
+    with output_faults(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with Partial(target) as partial:
+            if partial.length and not _can_continue(partial.version, file):
+                partial.begin(NOTHING)
+            arrived(partial.length)
+            _complete(client, file, partial, arrived)
+            partial.finish()
+            return partial.length
+
+
+def _complete(client: Client, file: RemoteFile, partial: Partial, arrived: Callable[[int], None]) -> None:
+    patience = client.patience()
+    while partial.version.size is None or partial.length != partial.version.size:
+        headers = {}
+        if partial.length:
+            headers["Range"] = f"bytes={partial.length}-"
+            if partial.version.condition:
+                headers["If-Range"] = partial.version.condition
+        before = partial.length
+        try:
+            with client.open(file.url, patience, headers=headers) as response:
+                _accept(response, file, partial, arrived)
+                before, most = partial.length, _most(file, partial.version)
+                for data in client.chunks(response):
+                    if partial.length + len(data) > most:
+                        _forget(partial, NOTHING, arrived)
+                        raise RemoteError(f"{file.url}: more comes than the {most} bytes announced")
+                    partial.append(data)
+                    arrived(len(data))
+            if partial.version.size is None:  # sent in chunks, whose end is marked
+                _check_size(file, partial.length)
+                return
+            if partial.length < partial.version.size:
+                raise BrokenTransferError("the server stopped before the end")
+        except BrokenTransferError as error:
+            if partial.length - before >= _PROGRESS_BYTES:
+                patience.renew()
+            patience.pause(file.url, error.what)
+    _check_size(file, partial.length)
+
+
+def _accept(response: requests.Response, file: RemoteFile, partial: Partial, arrived: Callable[[int], None]) -> None:
+    """Make the partial file ready for the answer's body; BrokenTransferError where another attempt has to be made."""
+    known = partial.version
+    if response.status_code == 416 and partial.length:
+        _forget(partial, NOTHING, arrived)
+        raise BrokenTransferError("the server has fewer bytes than it announced")
+    check_answer(response, file.url, (200, 206))
+    if response.status_code == 206:
+        match = _RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+        total = None if match is None or match[3] == "*" else int(match[3])
+        found = _version(file, response, total)
+        if not partial.length or match is None or int(match[1]) != partial.length or known.differs(found):
+            _forget(partial, NOTHING, arrived)
+            raise BrokenTransferError("the server has another version by now")
+        partial.version = replace(known, size=known.size if total is None else total)
+        return
+    length = response.headers.get("Content-Length", "")
+    size = int(length) if length.isascii() and length.isdigit() else None
+    found = _version(file, response, size)
+    if partial.length and known.is_twin(found):
+        partial.relabel(replace(known, etag=""))  # the next attempt asks by the date
+        raise BrokenTransferError("another machine answers, and tags the file differently")
+    if size is None and (file.size is None or response.headers.get("Transfer-Encoding", "").lower() != "chunked"):
+        raise RemoteError(f"{file.url}: the server does not say how long the file is, so it cannot be checked")
+    if size is not None:
+        _check_size(file, size)
+    _forget(partial, found, arrived)
+
+
+def _most(file: RemoteFile, version: Version) -> int:
+    """The most bytes that the file can have."""
+    if version.size is not None:
+        return version.size
+    assert file.size is not None
+    return file.size.most
+
+
+def _can_continue(version: Version, file: RemoteFile) -> bool:
+    fits = file.size is None or version.size is None or _fits(file.size, version.size)
+    return fits and version.url == file.url
+
+
+def _forget(partial: Partial, version: Version, arrived: Callable[[int], None]) -> None:
+    arrived(-partial.length)
+    partial.begin(version)
+
+
+def _version(file: RemoteFile, response: requests.Response, size: int | None) -> Version:
+    return Version(file.url, size, response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""))
+
+
+def _check_size(file: RemoteFile, n_bytes: int) -> None:
+    if file.size is not None and not _fits(file.size, n_bytes):
+        listed = f"{file.size.least} to {file.size.most}" if file.size.exact is None else f"{file.size.exact}"
+        raise RemoteError(f"{file.url}: {n_bytes} bytes are sent, but {listed} are listed", fix="Try again later")
+
+
+def _fits(size: Size, n_bytes: int) -> bool:
+    return size.least <= n_bytes <= size.most
