@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import urljoin
 
@@ -69,6 +70,16 @@ class Client:
         self.server = server
         self.stop = threading.Event()
         self._own = threading.local()
+        self._guard = threading.Lock()
+        self._read: set[requests.Response] = set()
+
+    def halt(self) -> None:
+        """End all requests of all threads, those too that wait for bytes; the client is of no use any more."""
+        self.stop.set()
+        with self._guard:
+            for response in self._read:
+                with suppress(OSError, ValueError, RuntimeError):  # it ended just now
+                    response.raw.shutdown()
 
     def patience(self) -> Patience:
         """A fresh number of attempts."""
@@ -99,8 +110,19 @@ class Client:
 
     def chunks(self, response: requests.Response) -> Iterator[bytes]:
         """The body, as it comes. Raises BrokenTransferError when it breaks off or comes too slowly, StoppedError."""
+        with self._guard:
+            self._read.add(response)
+        try:
+            yield from self._chunks(response)
+        finally:
+            with self._guard:
+                self._read.discard(response)
+
+    def _chunks(self, response: requests.Response) -> Iterator[bytes]:
         began, got = time.monotonic(), 0
         while True:
+            if self.stop.is_set():
+                raise StoppedError
             try:
                 data = response.raw.read1(_CHUNK_BYTES)
             except _BROKEN as error:

@@ -105,7 +105,7 @@ def fetch_into(
             for future in done:
                 future.result()
     except BaseException:
-        client.stop.set()
+        client.halt()
         pool.shutdown(wait=False, cancel_futures=True)
         wait(everything, timeout=_STOP_WITHIN_S)
         raise

@@ -117,7 +117,7 @@ class GroupStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._client.stop.set()
+        self._client.halt()
         with self._changed:
             self._changed.notify_all()
         self._thread.join(_STOP_WITHIN_S)

@@ -21,6 +21,7 @@ def address(archive):
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     yield server.url
+    archive.released.set()
     server.shutdown()
     server.server_close()
 
@@ -41,4 +42,4 @@ def server(address):
 def client(server):
     client = Client(server)
     yield client
-    client.stop.set()
+    client.halt()

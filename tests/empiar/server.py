@@ -60,7 +60,8 @@ class Archive:
     `files` maps paths below `/files/` to bytes, `pages` overrides whole index pages, `behaviours` maps a path to a
     list of words that are used up one a request: `cut:N` (N bytes of the body, then the connection ends), `503:S`
     (Retry-After S), `status:N`, `lie:N` (Content-Length N), `norange`, `drip:S` (a byte every S seconds), `silent`,
-    `chunked`, `redirect:URL`, `oldhttp` (no length at all), `othertag`, `plain206`. A last word ending in `*` stays.
+    `stall:N` (N bytes, then nothing), `chunked`, `redirect:URL`, `oldhttp` (no length at all), `othertag`, `plain206`,
+    `endless`, `gzip`. A last word ending in `*` stays.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -73,6 +74,7 @@ class Archive:
     head_allowed: bool = True
     etags: bool = True
     guard: threading.Lock = field(default_factory=threading.Lock)
+    released: threading.Event = field(default_factory=threading.Event)
     at_once: int = 0
     most_at_once: int = 0
 
@@ -89,6 +91,7 @@ class Archive:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     @property
     def archive(self) -> Archive:
@@ -210,6 +213,11 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(body[i : i + 1])
                 self.wfile.flush()
                 time.sleep(float(value))
+        if word == "stall":
+            self.wfile.write(body[: int(value)])
+            self.archive.released.wait(20)
+            self.close_connection = True
+            return None
         self.wfile.write(body[: int(value)] if word == "cut" else body)
         if word in ("cut", "lie"):
             self.close_connection = True
