@@ -30,7 +30,7 @@ class PlainDownloads:
         """Count bytes; tell how far it is when the last line is old."""
         with self._guard:
             self._arrived += n_bytes
-            self._fresh += max(n_bytes, 0)
+            self._fresh += n_bytes
             now = time.monotonic()
             if now - self._told < _LINE_EVERY_S:
                 return
@@ -38,6 +38,11 @@ class PlainDownloads:
             rate = self._fresh / (now - self._began)
             left = f", {duration((self._n_bytes - self._arrived) / rate)} left" if self._n_bytes > self._arrived else ""
             self._line(f"{self._ended}/{self._n_files} files, {size(self._arrived)}, {size(rate)}/s{left}")
+
+    def present(self, n_bytes: int) -> None:
+        """Count bytes that tell nothing of the speed."""
+        with self._guard:
+            self._arrived += n_bytes
 
     def ended(self, path: str, how: str) -> None:
         """Tell of a file that ended."""
@@ -84,6 +89,10 @@ class BarDownloads:
         self._bar.stop()
 
     def arrived(self, n_bytes: int) -> None:
+        """Move the bar."""
+        self._bar.advance(self._task, n_bytes)
+
+    def present(self, n_bytes: int) -> None:
         """Move the bar."""
         self._bar.advance(self._task, n_bytes)
 

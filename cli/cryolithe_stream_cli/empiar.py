@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _SERVER = "Server"
 _STDOUT = Path("-")
+_LINE_EVERY_S = 10.0
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="EMPIAR-10499, 10499, its DOI or the address of its page.")]
 Match = Annotated[
@@ -92,7 +94,7 @@ def list_entry(
     tree = _tree(client, number, match, Bounds(folders=folders, depth=depth))
     seen, bounded = [], ""
     try:
-        for folder in tree.folders():
+        for folder in _told(tree):
             seen.append(folder)  # noqa: PERF402 - what was seen before a fault is shown
     except RemoteError as error:
         if not seen:
@@ -141,16 +143,17 @@ def fetch_entry(
     folder = output or Path(f"EMPIAR-{number}")
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is not a folder", fix="Name a folder with -o")
-    files = list(islice(_tree(client, number, match).files(), limit))
+    tree = _tree(client, number, match)
+    files = list(islice((file for folder in _told(tree) for file in folder.files), limit))
     if not files:
         raise InputError(f"no file of EMPIAR-{number} matches", fix=f"See `cryolithe-stream empiar list {number}`")
     if dry_run:
         if not _written(as_json, {"files": [_file_facts(file) for file in files]}):
             for file in files:
                 typer.echo(f"{_about(file):>10}  {file.path}")
-            typer.echo(f"{len(files)} files, {_total(files)}, to {folder}")
+            typer.echo(f"{_count(files)}, to {folder}")
         return
-    typer.echo(f"EMPIAR-{number}: {len(files)} files, {_total(files)}, to {folder}", err=True)
+    typer.echo(f"EMPIAR-{number}: {_count(files)}, to {folder}", err=True)
     expected = sum(file.size.likely for file in files if file.size is not None)
     with downloads_on(standard_error(), len(files), expected) as progress:
         outcome = fetch(client, files, folder, connections=connections, progress=progress)
@@ -231,19 +234,35 @@ def _print_entry(number: str, entry: Entry | None, problem: str) -> None:
 
 def _print_folders(folders: Sequence[RemoteFolder]) -> None:
     for folder in folders:
-        shown = [f"{len(folder.files)} files, {_total(folder.files)}"] if folder.files else []
+        shown = [_count(folder.files)] if folder.files else []
         if folder.n_folders:
-            shown.append(f"{folder.n_folders} folders" + (" (not looked into)" if folder.unread else ""))
+            shown.append(_plural(folder.n_folders, "folder") + (" (not looked into)" if folder.unread else ""))
         if shown:
             typer.echo(f"  {folder.path or '.'}/  {', '.join(shown)}")
     files = [file for folder in folders for file in folder.files]
-    typer.echo(f"{len(files)} files, {_total(files)}, in the {len(folders)} folders looked into")
+    typer.echo(f"{_count(files)}, in {_plural(len(folders), 'folder')}")
 
 
-def _total(files: Sequence[RemoteFile]) -> str:
+def _told(tree: Tree) -> Iterator[RemoteFolder]:
+    """The folders of a tree; a line every ten seconds says that they are still being found."""
+    told, n_folders, n_files = time.monotonic(), 0, 0
+    for folder in tree.folders():
+        n_folders, n_files = n_folders + 1, n_files + len(folder.files)
+        if time.monotonic() - told >= _LINE_EVERY_S:
+            told = time.monotonic()
+            typer.echo(f"looking: {n_folders} folders, {n_files} files so far", err=True)
+        yield folder
+
+
+def _plural(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def _count(files: Sequence[RemoteFile]) -> str:
     sizes = [file.size for file in files if file.size is not None]
     exact = len(sizes) == len(files) and all(size.exact is not None for size in sizes)
-    return ("" if exact else "about ") + bytes_text(sum(size.likely for size in sizes))
+    about = ("" if exact else "about ") + bytes_text(sum(size.likely for size in sizes))
+    return f"{_plural(len(files), 'file')}, {about}"
 
 
 def _about(file: RemoteFile) -> str:

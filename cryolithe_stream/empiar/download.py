@@ -9,7 +9,6 @@ is several machines, which may tag a file differently: where the tag alone has c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import requests
 from cryolithe_stream.empiar.client import BrokenTransferError, Client, check_answer
 from cryolithe_stream.empiar.index import Size
 from cryolithe_stream.empiar.partial import NOTHING, Partial, Version
+from cryolithe_stream.empiar.progress import Progress
 from cryolithe_stream.empiar.tree import RemoteFile
 from cryolithe_stream.errors import RemoteError
 from cryolithe_stream.store.faults import output_faults
@@ -37,25 +37,24 @@ def is_whole(client: Client, file: RemoteFile, target: Path) -> bool:
     return file.size is not None if size is None else size == length
 
 
-def download(client: Client, file: RemoteFile, target: Path, arrived: Callable[[int], None]) -> int:
+def download(client: Client, file: RemoteFile, target: Path, progress: Progress) -> int:
     """Make `target` the whole file; returns its size in bytes.
 
-    `arrived` is told bytes as they come, negative ones when bytes that were there are thrown away. Raises RemoteError
-    when the server does not give the file, or sizes contradict each other; OutputError when it cannot be written;
-    StoppedError. What has come stays beside it as `NAME.partial`, unless the disk was full.
+    Raises RemoteError when the server does not give the file, or sizes contradict each other; OutputError when it
+    cannot be written; StoppedError. What has come stays beside it as `NAME.partial`, unless the disk was full.
     """
     with output_faults(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with Partial(target) as partial:
             if partial.length and not _can_continue(partial.version, file):
                 partial.begin(NOTHING)
-            arrived(partial.length)
-            _complete(client, file, partial, arrived)
+            progress.present(partial.length)
+            _complete(client, file, partial, progress)
             partial.finish()
             return partial.length
 
 
-def _complete(client: Client, file: RemoteFile, partial: Partial, arrived: Callable[[int], None]) -> None:
+def _complete(client: Client, file: RemoteFile, partial: Partial, progress: Progress) -> None:
     patience = client.patience()
     while partial.version.size is None or partial.length != partial.version.size:
         headers = {}
@@ -66,14 +65,14 @@ def _complete(client: Client, file: RemoteFile, partial: Partial, arrived: Calla
         before = partial.length
         try:
             with client.open(file.url, patience, headers=headers) as response:
-                _accept(response, file, partial, arrived)
+                _accept(response, file, partial, progress)
                 before, most = partial.length, _most(file, partial.version)
                 for data in client.chunks(response):
                     if partial.length + len(data) > most:
-                        _forget(partial, NOTHING, arrived)
+                        _forget(partial, NOTHING, progress)
                         raise RemoteError(f"{file.url}: more comes than the {most} bytes announced")
                     partial.append(data)
-                    arrived(len(data))
+                    progress.arrived(len(data))
             if partial.version.size is None:  # sent in chunks, whose end is marked
                 _check_size(file, partial.length)
                 return
@@ -86,11 +85,11 @@ def _complete(client: Client, file: RemoteFile, partial: Partial, arrived: Calla
     _check_size(file, partial.length)
 
 
-def _accept(response: requests.Response, file: RemoteFile, partial: Partial, arrived: Callable[[int], None]) -> None:
+def _accept(response: requests.Response, file: RemoteFile, partial: Partial, progress: Progress) -> None:
     """Make the partial file ready for the answer's body; BrokenTransferError where another attempt has to be made."""
     known = partial.version
     if response.status_code == 416 and partial.length:
-        _forget(partial, NOTHING, arrived)
+        _forget(partial, NOTHING, progress)
         raise BrokenTransferError("the server has fewer bytes than it announced")
     check_answer(response, file.url, (200, 206))
     if response.status_code == 206:
@@ -98,7 +97,7 @@ def _accept(response: requests.Response, file: RemoteFile, partial: Partial, arr
         total = None if match is None or match[3] == "*" else int(match[3])
         found = _version(file, response, total)
         if not partial.length or match is None or int(match[1]) != partial.length or known.differs(found):
-            _forget(partial, NOTHING, arrived)
+            _forget(partial, NOTHING, progress)
             raise BrokenTransferError("the server has another version by now")
         partial.version = replace(known, size=known.size if total is None else total)
         return
@@ -112,7 +111,7 @@ def _accept(response: requests.Response, file: RemoteFile, partial: Partial, arr
         raise RemoteError(f"{file.url}: the server does not say how long the file is, so it cannot be checked")
     if size is not None:
         _check_size(file, size)
-    _forget(partial, found, arrived)
+    _forget(partial, found, progress)
 
 
 def _most(file: RemoteFile, version: Version) -> int:
@@ -128,8 +127,8 @@ def _can_continue(version: Version, file: RemoteFile) -> bool:
     return fits and version.url == file.url
 
 
-def _forget(partial: Partial, version: Version, arrived: Callable[[int], None]) -> None:
-    arrived(-partial.length)
+def _forget(partial: Partial, version: Version, progress: Progress) -> None:
+    progress.present(-partial.length)
     partial.begin(version)
 
 

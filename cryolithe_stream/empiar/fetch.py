@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from cryolithe_stream.empiar.client import Client, StoppedError
 from cryolithe_stream.empiar.download import download, is_whole
 from cryolithe_stream.empiar.names import LOCK, PARTIAL, place_below
+from cryolithe_stream.empiar.progress import NoProgress, Progress
 from cryolithe_stream.empiar.server import MOST_CONNECTIONS
 from cryolithe_stream.empiar.tree import RemoteFile
 from cryolithe_stream.errors import InputError, OutputError, RemoteError
@@ -20,26 +20,6 @@ from cryolithe_stream.store.faults import output_faults
 from cryolithe_stream.store.lock import WriterLock
 
 _STOP_WITHIN_S = 5.0
-
-
-class Progress(Protocol):
-    """What is told of a download, from several threads."""
-
-    def arrived(self, n_bytes: int) -> None:
-        """Bytes came, or (negative) were thrown away."""
-
-    def ended(self, path: str, how: str) -> None:
-        """A file is `fetched`, `skipped`, or what went wrong with it."""
-
-
-class NoProgress:
-    """Nobody watches."""
-
-    def arrived(self, n_bytes: int) -> None:
-        """Nothing."""
-
-    def ended(self, path: str, how: str) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +73,7 @@ def fetch_into(
     ends: dict[str, tuple[str, int]] = {}
 
     def one(file: RemoteFile) -> None:
-        ends[file.path] = _fetch_one(client, file, folder, progress.arrived)
+        ends[file.path] = _fetch_one(client, file, folder, progress)
         progress.ended(file.path, ends[file.path][0])
 
     pool = ThreadPoolExecutor(connections, thread_name_prefix="empiar")
@@ -143,14 +123,14 @@ def _present(folder: Path, file: RemoteFile) -> int:
     return 0
 
 
-def _fetch_one(client: Client, file: RemoteFile, folder: Path, arrived: Callable[[int], None]) -> tuple[str, int]:
+def _fetch_one(client: Client, file: RemoteFile, folder: Path, progress: Progress) -> tuple[str, int]:
     if client.stop.is_set():
         raise StoppedError
     target = place_below(folder, file.path)
     try:
         if is_whole(client, file, target):
-            arrived(target.stat().st_size)
+            progress.present(target.stat().st_size)
             return "skipped", 0
-        return "fetched", download(client, file, target, arrived)
+        return "fetched", download(client, file, target, progress)
     except RemoteError as error:
         return str(error), 0

@@ -12,8 +12,9 @@ from pathlib import Path
 from types import TracebackType
 
 from cryolithe_stream.empiar.client import Client
-from cryolithe_stream.empiar.fetch import NoProgress, Progress, check_connections, fetch_into, locked
+from cryolithe_stream.empiar.fetch import check_connections, fetch_into, locked
 from cryolithe_stream.empiar.names import LOCK, PARTIAL, STATE, place_below
+from cryolithe_stream.empiar.progress import NoProgress, Progress
 from cryolithe_stream.empiar.tree import RemoteFile
 from cryolithe_stream.errors import InputError, OutputError, RemoteError
 from cryolithe_stream.store.faults import output_faults

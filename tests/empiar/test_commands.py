@@ -87,8 +87,8 @@ def test_list_says_what_an_entry_is(served, run):
     lines = out.splitlines()
     assert lines[0] == "EMPIAR-10499: Ribosomes\N{REPLACEMENT CHARACTER}[31m in cells"
     assert lines[1] == "  3.2 TB, doi:10.6019/EMPIAR-10499"
-    assert "1.7 Å/pixel" in out and "data/  1 files, about 2.9" in out
-    assert lines[-1].startswith("3 files, about 2.9") and lines[-1].endswith("in the 3 folders looked into")
+    assert "1.7 Å/pixel" in out and "data/  1 file, about 2.9" in out
+    assert lines[-1].startswith("3 files, about 2.9") and lines[-1].endswith(", in 3 folders")
 
 
 def test_list_as_json(served, run):
