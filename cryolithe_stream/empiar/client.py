@@ -105,8 +105,8 @@ class Client:
                 raise RemoteError(f"{url} cannot be asked for ({type(error).__name__})") from error
             if response.status_code not in _AGAIN:
                 return response
-            with response:
-                patience.pause(url, f"the server answers {response.status_code}", response)
+            response.close()
+            patience.pause(url, f"the server answers {response.status_code}", response)
 
     def chunks(self, response: requests.Response) -> Iterator[bytes]:
         """The body, as it comes. Raises BrokenTransferError when it breaks off or comes too slowly, StoppedError."""

@@ -9,6 +9,7 @@ is several machines, which may tag a file differently: where the tag alone has c
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from cryolithe_stream.empiar.index import Size
 from cryolithe_stream.empiar.partial import NOTHING, Partial, Version
 from cryolithe_stream.empiar.progress import Progress
 from cryolithe_stream.empiar.tree import RemoteFile
-from cryolithe_stream.errors import RemoteError
+from cryolithe_stream.errors import OutputError, RemoteError
 from cryolithe_stream.store.faults import output_faults
 
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
@@ -55,18 +56,17 @@ def download(client: Client, file: RemoteFile, target: Path, progress: Progress)
 
 
 def _complete(client: Client, file: RemoteFile, partial: Partial, progress: Progress) -> None:
-    patience = client.patience()
+    patience, furthest = client.patience(), partial.length
     while partial.version.size is None or partial.length != partial.version.size:
         headers = {}
         if partial.length:
             headers["Range"] = f"bytes={partial.length}-"
             if partial.version.condition:
                 headers["If-Range"] = partial.version.condition
-        before = partial.length
         try:
             with client.open(file.url, patience, headers=headers) as response:
                 _accept(response, file, partial, progress)
-                before, most = partial.length, _most(file, partial.version)
+                most = _most(file, partial.version)
                 for data in client.chunks(response):
                     if partial.length + len(data) > most:
                         _forget(partial, NOTHING, progress)
@@ -79,7 +79,8 @@ def _complete(client: Client, file: RemoteFile, partial: Partial, progress: Prog
             if partial.length < partial.version.size:
                 raise BrokenTransferError("the server stopped before the end")
         except BrokenTransferError as error:
-            if partial.length - before >= _PROGRESS_BYTES:
+            if partial.length - furthest >= _PROGRESS_BYTES:
+                furthest = partial.length
                 patience.renew()
             patience.pause(file.url, error.what)
     _check_size(file, partial.length)
@@ -112,6 +113,12 @@ def _accept(response: requests.Response, file: RemoteFile, partial: Partial, pro
     if size is not None:
         _check_size(file, size)
     _forget(partial, found, progress)
+    free = shutil.disk_usage(partial.path.parent).free
+    if size is not None and size > free:
+        raise OutputError(
+            f"{file.url} has {size} bytes, and {free} are free at {partial.path.parent}",
+            fix="Free space there or name another folder",
+        )
 
 
 def _most(file: RemoteFile, version: Version) -> int:
@@ -123,8 +130,10 @@ def _most(file: RemoteFile, version: Version) -> int:
 
 
 def _can_continue(version: Version, file: RemoteFile) -> bool:
-    fits = file.size is None or version.size is None or _fits(file.size, version.size)
-    return fits and version.url == file.url
+    """Whether a partial file may still become the file: of the same address, and of a size that is listed."""
+    if version.size is not None and file.size is not None:
+        return version.url == file.url and _fits(file.size, version.size)
+    return version.url == file.url and (version.size is not None or file.size is not None)
 
 
 def _forget(partial: Partial, version: Version, progress: Progress) -> None:

@@ -22,6 +22,7 @@ from cryolithe_stream.empiar.names import printable
 from cryolithe_stream.errors import RemoteError
 
 _MOST_BYTES = 16 * 2**20
+_LONGEST_TEXT = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,11 @@ def _image_set(found: dict[str, Any]) -> ImageSet:
 
 def _text(found: dict[str, Any], key: str) -> str:
     value = found.get(key)
-    return printable(str(value)) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    return (
+        printable(str(value)[:_LONGEST_TEXT])
+        if isinstance(value, str | int | float) and not isinstance(value, bool)
+        else ""
+    )
 
 
 def _number(found: dict[str, Any], key: str) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -50,7 +51,7 @@ def locked(folder: Path) -> Iterator[None]:
 def fetch(
     client: Client,
     files: Sequence[RemoteFile],
-    folder: Path,
+    folder: str | os.PathLike[str],
     *,
     connections: int = 4,
     progress: Progress | None = None,
@@ -61,9 +62,10 @@ def fetch(
     or the disk is or becomes full. A file that the server does not give is in the outcome instead, with the reason.
     """
     check_connections(connections)
-    with locked(folder):
-        check_room(files, folder)
-        return fetch_into(client, files, folder, connections=connections, progress=progress or NoProgress())
+    place = Path(folder)
+    with locked(place):
+        check_room(files, place)
+        return fetch_into(client, files, place, connections=connections, progress=progress or NoProgress())
 
 
 def fetch_into(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -84,14 +85,14 @@ class GroupStream:
         self,
         client: Client,
         groups: Iterable[Group],
-        folder: Path,
+        folder: str | os.PathLike[str],
         *,
         budget_bytes: int,
         connections: int = 4,
         progress: Progress | None = None,
     ) -> None:
         check_connections(connections)
-        self._client, self._groups, self._folder = client, groups, folder
+        self._client, self._groups, self._folder = client, groups, Path(folder)
         self._budget, self._connections, self._progress = budget_bytes, connections, progress or NoProgress()
         self._changed = threading.Condition()
         self._ready: deque[FetchedGroup] = deque()
@@ -101,7 +102,7 @@ class GroupStream:
         self._error: BaseException | None = None
         self._ended = False
         self._left: dict[Path, int] = {}
-        self._lock: AbstractContextManager[None] = locked(folder)
+        self._lock: AbstractContextManager[None] = locked(self._folder)
         self._thread = threading.Thread(target=self._run, name="empiar-groups", daemon=True)
 
     def __enter__(self) -> GroupStream:

@@ -32,7 +32,8 @@ class Version:
 
     def is_twin(self, other: Version) -> bool:
         """Whether only the tags differ: one file on two machines that tag it each in its own way."""
-        return bool(self.modified) and self.size is not None and replace(self, etag=other.etag) == other != self
+        known = self.etag and self.modified and self.size is not None
+        return bool(known) and replace(self, etag=other.etag) == other != self
 
     def differs(self, other: Version) -> bool:
         """Whether another answer is of another version, as far as both tell."""

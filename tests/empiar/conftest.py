@@ -10,6 +10,11 @@ from cryolithe_stream.empiar import Client, Server
 from tests.empiar import server as http
 
 
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
 @pytest.fixture
 def archive():
     return http.Archive()

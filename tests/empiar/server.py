@@ -61,7 +61,7 @@ class Archive:
     list of words that are used up one a request: `cut:N` (N bytes of the body, then the connection ends), `503:S`
     (Retry-After S), `status:N`, `lie:N` (Content-Length N), `norange`, `drip:S` (a byte every S seconds), `silent`,
     `stall:N` (N bytes, then nothing), `chunked`, `redirect:URL`, `oldhttp` (no length at all), `othertag`, `plain206`,
-    `endless`, `gzip`. A last word ending in `*` stays.
+    `endless`, `gzip`, `norange-cut` (2 MB from the start). A last word ending in `*` stays.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -174,7 +174,7 @@ class Handler(BaseHTTPRequestHandler):
         headers = {"Last-Modified": date, "Accept-Ranges": "bytes"} | ({"ETag": tag} if archive.etags else {})
         status, body, wanted = 200, data, self.headers.get("Range")
         condition = self.headers.get("If-Range")
-        if wanted and word != "norange" and (condition in (None, tag, date)):
+        if wanted and not word.startswith("norange") and (condition in (None, tag, date)):
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
             if start >= len(data):
                 return self._send(416, b"", {"Content-Range": f"bytes */{len(data)}"})
@@ -218,6 +218,8 @@ class Handler(BaseHTTPRequestHandler):
             self.archive.released.wait(20)
             self.close_connection = True
             return None
+        if word == "norange-cut":
+            word, value = "cut", "2000000"
         self.wfile.write(body[: int(value)] if word == "cut" else body)
         if word in ("cut", "lie"):
             self.close_connection = True

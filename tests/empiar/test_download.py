@@ -108,6 +108,24 @@ def test_machines_that_tag_a_file_differently_share_its_ranges(archive, loaded, 
     assert archive.asked(PATH)[2]["If-Range"].endswith("GMT")
 
 
+def test_another_tag_from_a_server_without_ranges_starts_anew(archive, loaded, tmp_path):
+    archive.behaviours[PATH] = ["cut:100000", "othertag", "norange"]
+    assert loaded() == len(DATA)
+    assert only_the_file(tmp_path)
+
+
+def test_progress_gives_all_attempts_again_and_starting_anew_does_not(archive, loaded, tmp_path):
+    archive.files["10499/a.mrc"] = big = random.Random(3).randbytes(5 << 20)
+    archive.behaviours[PATH] = [word for _ in range(4) for word in (f"cut:{1 << 20}", "503", "503")]
+    loaded()
+    assert (tmp_path / "a.mrc").read_bytes() == big
+    (tmp_path / "a.mrc").unlink()
+    archive.behaviours[PATH] = [f"cut:{2 << 20}"] + ["norange-cut"] * 99
+    with pytest.raises(RemoteError, match="4 times in a row"):
+        loaded()
+    assert len(archive.behaviours[PATH]) > 90
+
+
 def test_busy_servers_are_given_the_time_that_they_ask_for(archive, loaded, tmp_path):
     archive.behaviours[PATH] = ["503:1", "status:429"]
     loaded()
@@ -266,10 +284,15 @@ def test_a_full_disk_leaves_nothing_half_written(archive, client, file, tmp_path
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "none", str(disk)], capture_output=True).returncode:
         pytest.skip("mounting a small file system needs more rights")
     try:
-        with pytest.raises(OutputError, match="the disk is full"):
-            fetch(client, [file], disk)
-        assert [path.name for path in disk.iterdir()] == [".cryolithe-empiar.lock"]
+        listed = RemoteFile("a.mrc", file.url, Size(300_000, 300_000))
         with pytest.raises(OutputError, match=r"the files need .* are free"):
-            fetch(Client(client.server), [RemoteFile("a.mrc", file.url, Size(300_000, 300_000))], disk)
+            fetch(Client(client.server), [listed], disk)
+        assert not archive.requests
+        with pytest.raises(OutputError, match=r"has 300000 bytes, and \d+ are free"):
+            fetch(Client(client.server), [file], disk)
+        archive.behaviours[PATH] = ["chunked"]
+        with pytest.raises(OutputError, match="the disk is full"):
+            download(client, listed, disk / "a.mrc", NoProgress())
+        assert [path.name for path in disk.iterdir()] == [".cryolithe-empiar.lock"]
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=False)

@@ -26,6 +26,7 @@ from cryolithe_stream.empiar.entry import parse_entry
 from cryolithe_stream.empiar.fetch import locked
 from cryolithe_stream.errors import InputError, OutputError, RemoteError
 from tests.empiar.server import apache_page, apache_row
+from tests.empiar.test_index import HOSTILE
 
 ENTRY = {
     "EMPIAR-10499": {
@@ -110,6 +111,18 @@ def test_what_is_refused_is_told(archive, client):
     told = []
     assert paths(Tree(client, "10499", refused=told.append).files()) == ["y"]
     assert len(told) == 1 and "\x1b" not in told[0]
+
+
+def test_nothing_that_a_server_names_lies_outside_the_folder(archive, client, tmp_path):
+    rows = "".join(apache_row("x", "7 ", link) for link in HOSTILE) + apache_row("good.mrc", "7 ")
+    archive.pages["10499/"] = apache_page("/files/10499/", rows)
+    archive.files["10499/good.mrc"] = b"seven b"
+    out = tmp_path / "a" / "b" / "out"
+    outcome = fetch(client, list(Tree(client, "10499").files()), out)
+    assert outcome.fetched == ("good.mrc",) and not outcome.failed
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file() and p.name[0] != "."] == [
+        "a/b/out/good.mrc"
+    ]
 
 
 def test_what_is_no_list_is_said_so(archive, client):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -101,6 +102,16 @@ def test_any_link_stays_below_the_folder(link, page):
 @given(st.text(string.printable, max_size=300))
 def test_no_page_breaks_the_parser(html):
     parse_index(html, URL)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["<a x", '<a href="x', "<!--", "<![", "<?", "</a", "<a href=x>" + "<" * 99, "<a " + " href= " * 300, "<a  "],
+)
+def test_pages_that_are_meant_to_take_long_do_not(piece):
+    began = time.monotonic()
+    parse_index(piece * (2_000_000 // len(piece)), URL)
+    assert time.monotonic() - began < 5
 
 
 @given(st.text(max_size=40))
