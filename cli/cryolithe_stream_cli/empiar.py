@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -15,15 +14,15 @@ import typer
 
 from cryolithe_stream.errors import InputError, OutputError, RemoteError
 from cryolithe_stream_cli.downloads import downloads_on
+from cryolithe_stream_cli.entries import about, count, file_facts, folder_facts, print_entry, print_folders, told
 from cryolithe_stream_cli.progress import standard_error
 from cryolithe_stream_cli.show import size as bytes_text
 
 if TYPE_CHECKING:
-    from cryolithe_stream.empiar import Client, Entry, Outcome, RemoteFile, RemoteFolder, Tree
+    from cryolithe_stream.empiar import Client, Outcome, Tree
 
 _SERVER = "Server"
 _STDOUT = Path("-")
-_LINE_EVERY_S = 10.0
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="EMPIAR-10499, 10499, its DOI or the address of its page.")]
 Match = Annotated[
@@ -92,25 +91,28 @@ def list_entry(
     except RemoteError as error:
         problem = str(error)
     tree = _tree(client, number, match, Bounds(folders=folders, depth=depth))
-    seen, bounded = [], ""
+    seen, bounded, code = [], "", 0
     try:
-        for folder in _told(tree):
+        for folder in told(tree):
             seen.append(folder)  # noqa: PERF402 - what was seen before a fault is shown
-    except RemoteError as error:
-        if not seen:
+    except (InputError, RemoteError) as error:
+        if not seen and found is None:
             raise
-        bounded = str(error)
+        bounded, code = str(error), 0 if seen else error.exit_code
     facts = {
         "accession": f"EMPIAR-{number}",
         "entry": None if found is None else asdict(found),
-        "folders": [_folder_facts(folder) for folder in seen],
+        "folders": [folder_facts(folder) for folder in seen],
+        "faults": [line for line in (problem, bounded) if line],
         "complete": not bounded and not any(folder.unread for folder in seen),
     }
     if not _written(as_json, facts):
-        _print_entry(number, found, problem)
-        _print_folders(seen)
+        print_entry(number, found, problem)
+        print_folders(seen)
     if bounded:
-        typer.echo(f"not all folders: {bounded}", err=True)
+        typer.echo(f"{'not all' if seen else 'no'} folders: {bounded}", err=True)
+    if code:
+        raise typer.Exit(code)
 
 
 @empiar.command("fetch")
@@ -144,16 +146,16 @@ def fetch_entry(
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is not a folder", fix="Name a folder with -o")
     tree = _tree(client, number, match)
-    files = list(islice((file for folder in _told(tree) for file in folder.files), limit))
+    files = list(islice((file for folder in told(tree) for file in folder.files), limit))
     if not files:
         raise InputError(f"no file of EMPIAR-{number} matches", fix=f"See `cryolithe-stream empiar list {number}`")
     if dry_run:
-        if not _written(as_json, {"files": [_file_facts(file) for file in files]}):
+        if not _written(as_json, {"files": [file_facts(file) for file in files]}):
             for file in files:
-                typer.echo(f"{_about(file):>10}  {file.path}")
-            typer.echo(f"{_count(files)}, to {folder}")
+                typer.echo(f"{about(file):>10}  {file.path}")
+            typer.echo(f"{count(files)}, to {folder}")
         return
-    typer.echo(f"EMPIAR-{number}: {_count(files)}, to {folder}", err=True)
+    typer.echo(f"EMPIAR-{number}: {count(files)}, to {folder}", err=True)
     expected = sum(file.size.likely for file in files if file.size is not None)
     with downloads_on(standard_error(), len(files), expected) as progress:
         outcome = fetch(client, files, folder, connections=connections, progress=progress)
@@ -206,87 +208,6 @@ def _written(target: Path | None, facts: dict[str, Any]) -> bool:
 
     write_atomically(target, text.encode())
     return False
-
-
-def _print_entry(number: str, entry: Entry | None, problem: str) -> None:
-    if entry is None:
-        typer.echo(f"EMPIAR-{number}: {problem or 'the database has no such entry'}")
-        return
-    typer.echo(f"{entry.accession}: {entry.title or 'no title'}")
-    facts = (entry.size, entry.released and f"released {entry.released}", entry.doi and f"doi:{entry.doi}")
-    typer.echo("  " + ", ".join(fact for fact in facts if fact))
-    for image_set in entry.image_sets:
-        typer.echo(f"  image set: {image_set.name or 'no name'}")
-        size, pixel, n_images = image_set.image_yx, image_set.pixel_yx_angstrom, image_set.n_images
-        formats = "/".join(dict.fromkeys(f for f in (image_set.header_format, image_set.data_format) if f))
-        details = (
-            image_set.directory and f"{image_set.directory}/",
-            image_set.category,
-            "" if n_images is None else f"{n_images} images or series",
-            "" if image_set.frames_per_image is None else f"{image_set.frames_per_image} frames each",
-            formats,
-            image_set.voxel_type,
-            f"{size[1]} x {size[0]} pixels" if size else "",
-            f"{pixel[1]:g} Å/pixel" if pixel else "",
-        )
-        typer.echo("    " + ", ".join(detail for detail in details if detail))
-
-
-def _print_folders(folders: Sequence[RemoteFolder]) -> None:
-    for folder in folders:
-        shown = [_count(folder.files)] if folder.files else []
-        if folder.n_folders:
-            shown.append(_plural(folder.n_folders, "folder") + (" (not looked into)" if folder.unread else ""))
-        if shown:
-            typer.echo(f"  {folder.path or '.'}/  {', '.join(shown)}")
-    files = [file for folder in folders for file in folder.files]
-    typer.echo(f"{_count(files)}, in {_plural(len(folders), 'folder')}")
-
-
-def _told(tree: Tree) -> Iterator[RemoteFolder]:
-    """The folders of a tree; a line every ten seconds says that they are still being found."""
-    told, n_folders, n_files = time.monotonic(), 0, 0
-    for folder in tree.folders():
-        n_folders, n_files = n_folders + 1, n_files + len(folder.files)
-        if time.monotonic() - told >= _LINE_EVERY_S:
-            told = time.monotonic()
-            typer.echo(f"looking: {n_folders} folders, {n_files} files so far", err=True)
-        yield folder
-
-
-def _plural(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
-
-
-def _count(files: Sequence[RemoteFile]) -> str:
-    sizes = [file.size for file in files if file.size is not None]
-    exact = len(sizes) == len(files) and all(size.exact is not None for size in sizes)
-    about = ("" if exact else "about ") + bytes_text(sum(size.likely for size in sizes))
-    return f"{_plural(len(files), 'file')}, {about}"
-
-
-def _about(file: RemoteFile) -> str:
-    return "?" if file.size is None else bytes_text(file.size.likely)
-
-
-def _folder_facts(folder: RemoteFolder) -> dict[str, Any]:
-    return {
-        "path": folder.path,
-        "files": len(folder.files),
-        "bytes_about": sum(file.size.likely for file in folder.files if file.size is not None),
-        "folders": folder.n_folders,
-        "looked_into": not folder.unread,
-    }
-
-
-def _file_facts(file: RemoteFile) -> dict[str, Any]:
-    size = file.size
-    return {
-        "path": file.path,
-        "url": file.url,
-        "bytes": None if size is None else size.exact,
-        "bytes_about": None if size is None else size.likely,
-    }
 
 
 def _counted(outcome: Outcome, folder: Path) -> str:

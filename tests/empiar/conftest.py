@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import random
 import threading
 
 import pytest
 
 from cryolithe_stream.empiar import Client, Server
 from tests.empiar import server as http
+
+ENTRY = {
+    "EMPIAR-10499": {
+        "title": "In-cell ribosomes", "status": "REL", "dataset_size": "3.2 TB", "release_date": "2020-07-01",
+        "entry_doi": "10.6019/EMPIAR-10499",
+        "imagesets": [
+            {
+                "name": "tilt series", "directory": "/data/tiltseries", "category": "tilt series", "data_format": "MRC",
+                "header_format": "MRC", "num_images_or_tilt_series": 65, "frames_per_image": 41,
+                "voxel_type": "SIGNED 16 BIT INTEGER", "image_width": "3838", "image_height": "3710",
+                "pixel_width": 1.7, "pixel_height": 1.7,
+            }
+        ],
+    }
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +64,15 @@ def client(server):
     client = Client(server)
     yield client
     client.halt()
+
+
+@pytest.fixture
+def filled(archive):
+    """The archive with three series of two files each, of 40 kB together, and a readme."""
+    randomness = random.Random(1)
+    for i in range(3):
+        archive.files[f"10499/data/run{i}/run{i}.st"] = randomness.randbytes(39_000)
+        archive.files[f"10499/data/run{i}/AreTomo/run{i}.tlt"] = randomness.randbytes(900)
+    archive.files["10499/README.txt"] = b"read me"
+    archive.entries["EMPIAR-10499"] = ENTRY
+    return archive

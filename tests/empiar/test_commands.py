@@ -106,6 +106,13 @@ def test_list_is_bounded_and_does_without_the_database(served, run):
     assert "more than 1 folders" in err
 
 
+def test_list_shows_the_entry_where_there_are_no_files(served, run):
+    served.files.clear()
+    code, out, err = run("list", "10499")
+    assert code == 2 and "1.7 Å/pixel" in out and err.startswith("no folders: EMPIAR has no files of entry 10499")
+    assert err.count("\n") == 1
+
+
 def test_what_is_wrong_is_one_line(served, run, tmp_path):
     for words, wanted, expected in (
         (("list", "EMD-1"), 2, "no EMPIAR entry"),
