@@ -7,9 +7,11 @@ import threading
 
 import pytest
 
-from cryolithe_stream.empiar import Client, Server
+from cryolithe_stream.empiar import Client, NoProgress, RemoteFile, Server
+from cryolithe_stream.empiar.download import download
 from tests.empiar import server as http
 
+DATA = random.Random(0).randbytes(300_000)
 ENTRY = {
     "EMPIAR-10499": {
         "title": "In-cell ribosomes", "status": "REL", "dataset_size": "3.2 TB", "release_date": "2020-07-01",
@@ -76,3 +78,32 @@ def filled(archive):
     archive.files["10499/README.txt"] = b"read me"
     archive.entries["EMPIAR-10499"] = ENTRY
     return archive
+
+
+class Watched(NoProgress):
+    """Counts the bytes that are there, by what is told."""
+
+    n_bytes = 0
+
+    def arrived(self, n_bytes):
+        self.n_bytes += n_bytes
+
+    present = arrived
+
+
+@pytest.fixture
+def file(archive, server):
+    archive.files["10499/a.mrc"] = DATA
+    return RemoteFile("a.mrc", f"{server.folder_url('10499')}a.mrc", None)
+
+
+@pytest.fixture
+def loaded(client, file, tmp_path):
+    """A function that downloads the file and returns the bytes that were told to have arrived."""
+
+    def load(file=file):
+        watched = Watched()
+        download(client, file, tmp_path / "a.mrc", watched)
+        return watched.n_bytes
+
+    return load

@@ -58,10 +58,11 @@ class Archive:
     """What the server has, how it behaves, and what it was asked.
 
     `files` maps paths below `/files/` to bytes, `pages` overrides whole index pages, `behaviours` maps a path to a
-    list of words that are used up one a request: `cut:N` (N bytes of the body, then the connection ends), `503:S`
-    (Retry-After S), `status:N`, `lie:N` (Content-Length N), `norange`, `drip:S` (a byte every S seconds), `silent`,
-    `stall:N` (N bytes, then nothing), `chunked`, `redirect:URL`, `oldhttp` (no length at all), `othertag`, `plain206`,
-    `endless`, `gzip`, `norange-cut` (2 MB from the start). A last word ending in `*` stays.
+    list of words that are used up one a request; one that ends in `*` stays: `cut:N` (N bytes of the body, then the
+    connection ends), `stall:N` (N bytes, then nothing), `drip:S` (a byte every S seconds), `silent:S`, `503:S`
+    (Retry-After S), `status:N`, `lie:N` (Content-Length N), `oldhttp` (no length at all), `chunked`, `gzip`, `endless`
+    (an index), `redirect:URL`, `norange`, `norange-cut` (2 MB from the start), `othertag`, `plain206` (a part that
+    nobody asked for), `blind` (to If-Range), `shifted` (another part than asked for).
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -174,12 +175,12 @@ class Handler(BaseHTTPRequestHandler):
         headers = {"Last-Modified": date, "Accept-Ranges": "bytes"} | ({"ETag": tag} if archive.etags else {})
         status, body, wanted = 200, data, self.headers.get("Range")
         condition = self.headers.get("If-Range")
-        if wanted and not word.startswith("norange") and (condition in (None, tag, date)):
+        if wanted and not word.startswith("norange") and (condition in (None, tag, date) or word == "blind"):
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
             if start >= len(data):
                 return self._send(416, b"", {"Content-Range": f"bytes */{len(data)}"})
             status, body = 206, data[start:]
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            headers["Content-Range"] = f"bytes {start + (word == 'shifted')}-{len(data) - 1}/{len(data)}"
         if word == "plain206":
             status, body = 206, data[1:]
         if word == "oldhttp":

@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
-import threading
 import time
 
 import pytest
 
-from cryolithe_stream.empiar import Client, NoProgress, RemoteFile, Server, Size, fetch
-from cryolithe_stream.empiar.client import StoppedError
+from cryolithe_stream.empiar import Client, NoProgress, RemoteFile, Server, Size
 from cryolithe_stream.empiar.download import download
-from cryolithe_stream.errors import OutputError, RemoteError
+from cryolithe_stream.errors import RemoteError
+from tests.empiar.conftest import DATA
 
-DATA = random.Random(0).randbytes(300_000)
 PATH = "/files/10499/a.mrc"
-
-
-class Watched(NoProgress):
-    """Counts the bytes that are there, by what is told."""
-
-    n_bytes = 0
-
-    def arrived(self, n_bytes):
-        self.n_bytes += n_bytes
-
-    present = arrived
-
-
-@pytest.fixture
-def file(archive, server):
-    archive.files["10499/a.mrc"] = DATA
-    return RemoteFile("a.mrc", f"{server.folder_url('10499')}a.mrc", None)
-
-
-@pytest.fixture
-def loaded(client, file, tmp_path):
-    """A function that downloads the file and returns the bytes that were told to have arrived."""
-
-    def load(file=file):
-        watched = Watched()
-        download(client, file, tmp_path / "a.mrc", watched)
-        return watched.n_bytes
-
-    return load
 
 
 def ranges(archive):
@@ -212,6 +179,25 @@ def test_a_part_that_nobody_asked_for_is_not_taken(archive, loaded, tmp_path):
     assert only_the_file(tmp_path)
 
 
+def test_parts_of_another_version_are_not_joined(archive, client, file, tmp_path):
+    archive.behaviours[PATH] = ["cut:100000", "blind"]
+    other = DATA[::-1]
+
+    class Changes(NoProgress):
+        def arrived(self, n_bytes):
+            archive.files["10499/a.mrc"] = other
+
+    download(client, file, tmp_path / "a.mrc", Changes())
+    assert (tmp_path / "a.mrc").read_bytes() == other
+
+
+def test_another_part_than_asked_for_is_not_joined(archive, loaded, tmp_path):
+    archive.behaviours[PATH] = ["cut:100000", "shifted"]
+    loaded()
+    assert only_the_file(tmp_path)
+    assert ranges(archive) == [None, "bytes=100000-", None]
+
+
 def test_a_drip_and_silence_are_given_up(archive, loaded, tmp_path):
     archive.behaviours[PATH] = ["drip:0.05", "silent:2", "cut:200000"]
     began = time.monotonic()
@@ -239,60 +225,3 @@ def test_nobody_at_the_address_is_one_line(tmp_path):
     with pytest.raises(RemoteError, match="the connection failed, 2 times in a row"):
         download(client, RemoteFile("a", "http://127.0.0.1:9/a", None), tmp_path / "a", NoProgress())
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    "state", ["", "{", "[]", "null", '{"url": 1}', '{"url": "x", "size": "y", "etag": 1, "modified": 2}', "[" * 9999]
-)
-def test_a_partial_file_of_unknown_version_is_not_continued(loaded, tmp_path, state):
-    (tmp_path / "a.mrc.partial").write_bytes(b"rubbish")
-    (tmp_path / "a.mrc.partial.json").write_text(state)
-    loaded()
-    assert only_the_file(tmp_path)
-
-
-def test_a_partial_file_of_another_size_than_listed_is_not_continued(archive, client, file, tmp_path):
-    version = {"url": file.url, "size": 100, "etag": "", "modified": ""}
-    (tmp_path / "a.mrc.partial").write_bytes(b"x" * 100)
-    (tmp_path / "a.mrc.partial.json").write_text(json.dumps(version))
-    download(client, RemoteFile("a.mrc", file.url, Size(300_000, 300_000)), tmp_path / "a.mrc", NoProgress())
-    assert only_the_file(tmp_path)
-
-
-def test_links_in_the_place_of_partial_files_are_not_written_through(loaded, tmp_path):
-    outside = tmp_path.parent / "outside"
-    outside.write_bytes(b"precious")
-    (tmp_path / "a.mrc.partial").symlink_to(outside)
-    with pytest.raises(OutputError):
-        loaded()
-    assert outside.read_bytes() == b"precious"
-
-
-def test_work_that_is_stopped_stops_in_a_pause_and_keeps_what_came(archive, client, file, tmp_path):
-    archive.behaviours[PATH] = ["cut:100000", "503:1", "503:1"]
-    threading.Timer(0.3, client.stop.set).start()
-    began = time.monotonic()
-    with pytest.raises(StoppedError):
-        download(client, file, tmp_path / "a.mrc", NoProgress())
-    assert time.monotonic() - began < 0.9
-    assert (tmp_path / "a.mrc.partial").read_bytes() == DATA[:100_000]
-
-
-def test_a_full_disk_leaves_nothing_half_written(archive, client, file, tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "none", str(disk)], capture_output=True).returncode:
-        pytest.skip("mounting a small file system needs more rights")
-    try:
-        listed = RemoteFile("a.mrc", file.url, Size(300_000, 300_000))
-        with pytest.raises(OutputError, match=r"the files need .* are free"):
-            fetch(Client(client.server), [listed], disk)
-        assert not archive.requests
-        with pytest.raises(OutputError, match=r"has 300000 bytes, and \d+ are free"):
-            fetch(Client(client.server), [file], disk)
-        archive.behaviours[PATH] = ["chunked"]
-        with pytest.raises(OutputError, match="the disk is full"):
-            download(client, listed, disk / "a.mrc", NoProgress())
-        assert [path.name for path in disk.iterdir()] == [".cryolithe-empiar.lock"]
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=False)
