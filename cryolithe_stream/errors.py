@@ -58,6 +58,10 @@ class ClusterLostError(CryolitheError):
     """The scheduler of a cluster has gone, and with it all that was under way."""
 
 
+class RemoteError(CryolitheError):
+    """A server did not answer, or its answer cannot be used."""
+
+
 class CryolitheWarning(UserWarning):
     """Something was done that the user should know of."""
 

@@ -15,6 +15,7 @@ import typer
 from cryolithe_stream_cli.batch import batch
 from cryolithe_stream_cli.cluster import cluster
 from cryolithe_stream_cli.doctor import doctor
+from cryolithe_stream_cli.empiar import empiar
 from cryolithe_stream_cli.evaluate import evaluate
 from cryolithe_stream_cli.export import export
 from cryolithe_stream_cli.faults import INTERRUPTED, report, warnings_as_lines
@@ -41,6 +42,7 @@ app.add_typer(batch, name="batch")
 app.command()(doctor)
 app.add_typer(models, name="models")
 app.add_typer(cluster, name="cluster")
+app.add_typer(empiar, name="empiar")
 
 
 def _version(asked: bool) -> None:

@@ -1,0 +1,132 @@
+"""Groups of files, one after another on a bounded disk."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from cryolithe_stream.empiar import Client, Group, GroupStream, Patterns, Tree, group_by_folder
+from cryolithe_stream.errors import InputError, OutputError
+
+
+def stored(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name[0] != "."}
+
+
+def groups_of(client):
+    return group_by_folder(Tree(client, "10499", Patterns.parse(["data/"])).files(), 2)
+
+
+def test_groups_are_series(filled, client):
+    assert [(group.name, len(group.files)) for group in groups_of(client)] == [(f"data/run{i}", 2) for i in range(3)]
+
+
+def test_series_stream_through_a_disk_that_holds_two(filled, client, tmp_path):
+    most, seen = 0, []
+    with GroupStream(client, groups_of(client), tmp_path / "scratch", budget_bytes=80_000) as stream:
+        for fetched in stream:
+            with fetched:
+                time.sleep(0.2)
+                most = max(most, sum(map(len, stored(tmp_path / "scratch").values())))
+                name = fetched.group.name
+                assert not fetched.failed
+                assert fetched.paths[0].read_bytes() == filled.files[f"10499/{name}/{name[-4:]}.st"]
+                seen.append(fetched.group.name)
+            assert not any(path.exists() for path in fetched.paths)
+    assert seen == ["data/run0", "data/run1", "data/run2"]
+    assert 39_900 < most <= 80_000  # one was there, and the next one beside it
+    assert stored(tmp_path / "scratch") == {}
+
+
+def test_the_next_group_comes_while_one_is_worked_on(filled, client, tmp_path):
+    with GroupStream(client, groups_of(client), tmp_path / "s", budget_bytes=80_000) as stream, next(stream):
+        deadline = time.monotonic() + 5
+        while not (tmp_path / "s/data/run1/run1.st").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert (tmp_path / "s/data/run1/run1.st").exists()
+        time.sleep(0.1)
+        assert not (tmp_path / "s/data/run2").exists()
+
+
+def test_groups_that_are_not_released_are_not_waited_for_by_their_holder(filled, client, tmp_path):
+    with GroupStream(client, groups_of(client), tmp_path / "s", budget_bytes=50_000) as stream:
+        next(stream)
+        with pytest.raises(InputError, match="does not fit into 50000 beside those in use"):
+            next(stream)
+
+
+def test_another_thread_may_release_a_group(filled, client, tmp_path):
+    with GroupStream(client, groups_of(client), tmp_path / "s", budget_bytes=50_000) as stream:
+        taken = []
+        worker = threading.Thread(target=lambda: (taken.append(next(stream)), time.sleep(0.3), taken[0].release()))
+        worker.start()
+        while not taken:
+            time.sleep(0.01)
+        assert next(stream).group.name == "data/run1"
+        worker.join()
+
+
+def test_a_group_larger_than_the_budget_is_refused_in_its_turn(filled, client, tmp_path):
+    filled.files["10499/data/run1/run1.st"] = bytes(90_000)
+    with GroupStream(client, groups_of(client), tmp_path / "s", budget_bytes=80_000) as stream:
+        with next(stream) as first:
+            assert first.group.name == "data/run0"
+        with pytest.raises(InputError, match="data/run1 has 90900 bytes, more than the 80000 allowed"):
+            next(stream)
+
+
+def test_a_series_that_fails_is_told_and_the_next_one_comes(filled, client, tmp_path):
+    filled.behaviours["/files/10499/data/run0/run0.st"] = ["status:404*"]
+    with GroupStream(client, groups_of(client), tmp_path / "s", budget_bytes=80_000) as stream:
+        with next(stream) as first:
+            assert [path for path, _ in first.failed] == ["data/run0/run0.st"]
+            assert [path.name for path in first.paths] == ["run0.tlt"]
+        assert not next(stream).failed
+
+
+def test_a_stream_that_was_stopped_goes_on_with_what_is_there(filled, client, server, tmp_path):
+    with GroupStream(client, groups_of(client), tmp_path / "s", budget_bytes=130_000) as stream:
+        next(stream)
+        next(stream)
+    assert {"data/run0/run0.st", "data/run1/run1.st"} <= set(stored(tmp_path / "s"))
+    filled.requests.clear()
+    client = Client(server)
+    with GroupStream(client, list(groups_of(client))[1:], tmp_path / "s", budget_bytes=50_000) as stream:
+        with next(stream) as fetched:
+            assert fetched.group.name == "data/run1"
+            assert not filled.asked("/files/10499/data/run1/run1.st")
+            assert not (tmp_path / "s/data/run0/run0.st").exists()  # its room was needed
+        client.stop.set()
+
+
+def test_a_stream_deletes_in_a_folder_of_its_own_only(filled, client, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with (
+        pytest.raises(OutputError, match="holds other files"),
+        GroupStream(client, groups_of(client), tmp_path, budget_bytes=80_000),
+    ):
+        pass
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_an_error_of_the_caller_ends_the_stream_soon(filled, client, tmp_path):
+    filled.behaviours["/files/10499/data/run1/run1.st"] = ["503:1", "503:1"]
+    began = time.monotonic()
+    with (
+        pytest.raises(ZeroDivisionError),
+        GroupStream(client, groups_of(client), tmp_path / "s", budget_bytes=80_000) as stream,
+    ):
+        next(stream)
+        raise ZeroDivisionError
+    assert time.monotonic() - began < 1
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("empiar")]
+
+
+def test_a_group_that_comes_twice_is_refused(filled, client, tmp_path):
+    group = next(groups_of(client))
+    with GroupStream(client, [group, Group(group.name, group.files)], tmp_path / "s", budget_bytes=90_000) as stream:
+        next(stream)
+        with pytest.raises(InputError, match="comes twice"):
+            next(stream)
