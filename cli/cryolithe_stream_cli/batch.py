@@ -21,6 +21,12 @@ _ONE_SERIES = ("angles", "alignment", "mdoc", "odd", "even", "output", "overwrit
 _SHARED = tuple(flag for flag in FLAGS if flag.name not in _ONE_SERIES)
 
 
+def _recipes(incomplete: str) -> list[str]:
+    from cryolithe_stream.batch.recipes import recipe_names
+
+    return [name for name in recipe_names() if name.startswith(incomplete)]
+
+
 @batch.command("plan")
 @takes_options(_SHARED, "source", typer.Argument(metavar="SOURCE", help="The folder to search, with all below it."))
 def plan(
@@ -30,7 +36,13 @@ def plan(
     ] = Path("manifest.yaml"),
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", metavar="NAME|FILE", help="How the folders are laid out; without it what fits best."),
+        typer.Option(
+            "--recipe",
+            metavar="NAME|FILE",
+            help="How the folders are laid out: etomo, aretomo, warp, relion5, cryoet-portal, folder, empiar-NNNNN or a "
+            "file (.yaml) of your own; without it what fits best.",
+            autocompletion=_recipes,
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the manifest.")] = False,
     as_json: Annotated[

@@ -16,6 +16,7 @@ from cryolithe_stream.run.options import RunOptions
 
 _PLACEHOLDER = "tomogram.ome.zarr"
 _VOLUMES = ("stack of volumes", "volume")
+_VOLUME = 1  # space group of MRC2014
 
 
 def examine(series: Series, shared: Mapping[str, Any]) -> tuple[Series, Facts]:
@@ -45,20 +46,22 @@ def examine(series: Series, shared: Mapping[str, Any]) -> tuple[Series, Facts]:
     return replace(series, mdoc=Path(mdoc) if isinstance(mdoc, str) else None), facts
 
 
-def what_it_is(stack: Path) -> str:
-    """What a file that is no series looks like, in words; empty when its header does not tell."""
+def what_it_is(stack: Path, otherwise: str) -> str:
+    """What a file that is no series looks like, in words: an image, a volume, damaged; else what known `otherwise`."""
     with _collected():
         try:
-            guess = str(describe_stack(stack)["guess"])
+            facts = describe_stack(stack)
         except CryolitheError as error:
             return error.what
         except OSError as error:
             return f"{stack} cannot be read ({error.strerror})"
+    guess = str(facts["guess"])
     if guess == "single image":
         return "a single image, not a tilt series"
     if guess.startswith(_VOLUMES):
         return f"a {guess}, not a tilt series"
-    return ""
+    doubt = "; its header calls it a volume" if facts["ispg"] == _VOLUME and guess.startswith("tilt series or") else ""
+    return otherwise + doubt
 
 
 def _run_files(series: Series) -> dict[str, Path]:
