@@ -39,7 +39,7 @@ def plan(
         typer.Option(
             "--recipe",
             metavar="NAME|FILE",
-            help="How the folders are laid out: etomo, aretomo, warp, relion5, cryoet-portal, folder, empiar-NNNNN or a "
+            help="How folders are laid out: etomo, aretomo, warp, relion5, cryoet-portal, folder, empiar-NNNNN or a "
             "file (.yaml) of your own; without it what fits best.",
             autocompletion=_recipes,
         ),

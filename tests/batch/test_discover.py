@@ -300,7 +300,7 @@ def test_reasons_of_what_is_left_out(tmp_path):
         "short.st": "is truncated",
         "text.mrc": "is not an MRC file",
         "single.mrc": "a single image",
-        "volume.mrc": "its header calls it a volume",
+        "volume.mrc": "it may be a volume",
         "axes.mrc": "a volume, not a tilt series",
         "volumes.mrc": "a stack of volumes",
         "bare.mrc": "no tilt angles",
