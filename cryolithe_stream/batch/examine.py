@@ -27,6 +27,9 @@ def examine(series: Series, shared: Mapping[str, Any]) -> tuple[Series, Facts]:
     """
     with _collected() as notes:
         series = _without_faulty_reference(series, notes)
+        if series.odd is not None and {**shared, **series.options}.get("halves"):
+            series = replace(series, odd=None, even=None)
+            notes.append("its half stacks are not used: the option halves splits its tilts instead")
         try:
             main, options = _read_series(series, shared)
         except InputError:

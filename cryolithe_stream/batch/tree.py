@@ -60,6 +60,8 @@ def walk(source: Path) -> Tree:
     if not source.is_dir():
         raise InputError(f"the source {source} is no folder", fix="Name a folder of tilt series")
     root = source.resolve()
+    if not _is_text(str(root)):
+        raise InputError(f"the name of {str(root).encode(errors='surrogateescape')!r} is no text", fix="Rename it")
     tree = Tree(root, {}, {})
     waiting = [""]
     while waiting:

@@ -335,6 +335,17 @@ def test_options_of_all_series_decide_what_can_be_read(tmp_path):
     assert (entry.facts.pixel_angstrom, entry.facts.pixel_from, entry.facts.left_out) == (3.5, "given", "2")
 
 
+def test_splitting_the_tilts_takes_the_place_of_half_stacks(tmp_path):
+    series(tmp_path, "a", suffix=".mrc")
+    stack(tmp_path / "a_ODD.mrc")
+    stack(tmp_path / "a_EVN.mrc")
+    (entry,) = discover_series(tmp_path, find_recipe("folder")).found
+    assert entry.series.odd is not None
+    (split,) = discover_series(tmp_path, find_recipe("folder"), {"halves": True}).found
+    assert (split.series.odd, split.series.even) == (None, None)
+    assert "splits its tilts" in split.facts.notes[0]
+
+
 def test_no_warning_leaves_the_search(tmp_path, recwarn):
     series(tmp_path, "a", aligned=False)
     transforms(tmp_path / "a.xf")

@@ -105,6 +105,21 @@ def test_odd_names_make_safe_series_whose_manifest_comes_back(tmp_path):
         output.mkdir(parents=True)
 
 
+def test_a_home_in_a_name_is_a_name(tmp_path):
+    for name in ("~", "~root", "~nobody.x"):
+        series(tmp_path / "source", name)
+    found = discover_series(tmp_path / "source")
+    Manifest.of(found, {}).write(tmp_path / "m.yaml")
+    assert all(one.stack.is_file() for one in read_manifest(tmp_path / "m.yaml").series)
+
+
+def test_a_source_whose_name_is_no_text(tmp_path):
+    source = tmp_path / os.fsdecode(b"bad\xff")
+    series(source, "a")
+    with pytest.raises(InputError, match="is no text"):
+        discover_series(source)
+
+
 def test_names_that_differ_by_case_alone_become_apart(tmp_path):
     for name in ("TS_1", "ts_1", "Ts_1"):
         series(tmp_path, name)
