@@ -86,8 +86,12 @@ def discover_series(source: Path, recipe: Recipe | None = None, options: Mapping
     results = [(candidate, *_apply(search, candidate, named=recipe is not None)) for candidate in recipes]
     chosen, found, skipped = max(results, key=lambda result: _score(*result[1:]))
     skipped = skipped | _others(tree, chosen, found, skipped)
-    reasons = [Skipped(path, _plain(tree, reason)) for path, reason in skipped.items()]
     expected = {_ANOTHER, *(reason for _, reason in chosen.ignore)}
+    finders = {_path(tree, entry): other.name for other, entries, _ in reversed(results) for entry in entries}
+    reasons = [
+        Skipped(path, _plain(tree, path, reason, "" if reason in expected else finders.get(path, "")))
+        for path, reason in skipped.items()
+    ]
     told = sorted(_together([*tree.skipped, *reasons], expected), key=lambda entry: _natural(entry.path))
     return Discovery(
         tree.root, chosen, tuple(found), tuple(told), {recipe.name: len(series) for recipe, series, _ in results}
@@ -120,7 +124,7 @@ def _apply(search: _Search, recipe: Recipe, *, named: bool) -> tuple[list[Found]
         if one is None:
             continue
         halves = one.series.odd is not None or bool({**search.options, **one.series.options}.get("halves"))
-        path = str(one.series.stack.relative_to(search.tree.root).with_suffix(""))
+        path = str(Path(_path(search.tree, one)).with_suffix(""))
         unique = taken.free([safe_name(name), safe_name(path)], halves=halves)
         found.append(Found(replace(one.series, name=unique), one.facts))
     return found, skipped
@@ -222,9 +226,14 @@ def _others(tree: Tree, recipe: Recipe, found: Sequence[Found], known: Mapping[s
     return reasons
 
 
-def _plain(tree: Tree, reason: str) -> str:
-    """A reason with paths from the source."""
-    return reason.replace(f"{tree.root}{os.sep}", "")
+def _path(tree: Tree, entry: Found) -> str:
+    return str(entry.series.stack.relative_to(tree.root))
+
+
+def _plain(tree: Tree, path: str, reason: str, finder: str) -> str:
+    """A reason with paths from the source, the stack's own left out, and the recipe that does find it."""
+    text = reason.replace(f"{tree.root}{os.sep}", "").replace(f"stack {path} ", "it ")
+    return f"{text} (the recipe {finder} finds it)" if finder else text
 
 
 def _together(entries: Sequence[Skipped], expected: Collection[str]) -> list[Skipped]:

@@ -296,7 +296,7 @@ def test_reasons_of_what_is_left_out(tmp_path):
     told = reasons(found)
     assert names(found) == []
     for path, part in {
-        "zero.st": "is empty",
+        "zero.st": "it is empty",
         "short.st": "is truncated",
         "text.mrc": "is not an MRC file",
         "single.mrc": "a single image",
@@ -311,6 +311,17 @@ def test_reasons_of_what_is_left_out(tmp_path):
         assert part in told[path], told
         assert str(tmp_path) not in told[path]
     assert len(told) == 11
+
+
+def test_what_another_recipe_would_find_is_told(tmp_path):
+    for name in ("a", "b"):
+        series(tmp_path / "x", name, suffix=".mrc")
+    stack(tmp_path / "P.mrc")
+    angles(tmp_path / "P_Imod" / "P_st.tlt")
+    transforms(tmp_path / "P_Imod" / "P_st.xf")
+    found = discover_series(tmp_path)
+    assert (found.recipe.name, names(found)) == ("etomo", ["x/a", "x/b"])
+    assert reasons(found)["P.mrc"].endswith("(the recipe aretomo finds it)")
 
 
 def test_halves_and_metadata_that_cannot_be_used_stop_no_series(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from batch_trees import angles, series, stack
 
 from cryolithe_stream.batch import read_manifest
+from cryolithe_stream.run import plan_run
 from cryolithe_stream_cli.main import main
 
 
@@ -124,3 +125,13 @@ def test_plan_of_a_folder_where_angles_are_but_no_alignment_says_so(tmp_path, ca
     angles(tmp_path / "d" / "a.tlt")
     assert main(["batch", "plan", str(tmp_path / "d"), "-o", str(tmp_path / "m.yaml")]) == 0
     assert "none: taken as aligned" in capsys.readouterr().out
+
+
+def test_the_real_series_is_planned_as_run_takes_it(example, tmp_path):
+    output = tmp_path / "m.yaml"
+    assert main(["batch", "plan", str(example), "-o", str(output), "--method", "fbp", "--thickness", "120"]) == 0
+    manifest = read_manifest(output)
+    (one,) = manifest.series
+    assert (one.name, one.alignment) == ("ts254", example / "ts254.xf")
+    planned = plan_run(manifest.run_options(one, tmp_path / "out")).summary()
+    assert (planned["tilts"], planned["thickness_from"]) == (41, "--thickness")
