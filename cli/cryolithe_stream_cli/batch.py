@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cryolithe_stream_cli.batch_run import retry, run, status
 from cryolithe_stream_cli.flags import FLAGS, takes_options
 
 if TYPE_CHECKING:
     pass
 
-batch = typer.Typer(no_args_is_help=True, help="Many tilt series: find them, list them in a manifest.")
+batch = typer.Typer(no_args_is_help=True, help="Many tilt series: find them, reconstruct them.")
 
 _ONE_SERIES = ("angles", "alignment", "mdoc", "odd", "even", "output", "overwrite")
 _SHARED = tuple(flag for flag in FLAGS if flag.name not in _ONE_SERIES)
@@ -75,6 +76,15 @@ def plan(
         show_discovery(found, output, sys.stdout)
     if not found.found:
         raise typer.Exit(1)
+
+
+batch.command("run")(
+    takes_options(
+        _SHARED, "source", typer.Argument(metavar="MANIFEST|FOLDER", help="What batch plan wrote, or a folder.")
+    )(run)
+)
+batch.command("status")(status)
+batch.command("retry")(retry)
 
 
 def _write_json(place: str, content: dict[str, Any]) -> None:

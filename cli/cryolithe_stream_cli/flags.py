@@ -107,7 +107,11 @@ def takes_options(table: Sequence[Flag], place: str, about: Any) -> Callable[[Co
             given = {name: values.pop(name) for name in (place, *(flag.name for flag in table))}
             function(given=given, **values)
 
-        own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.name != "given"]
+        own = [
+            p.replace(kind=inspect.Parameter.KEYWORD_ONLY)  # needed ones may follow flags, which have defaults
+            for p in inspect.signature(function, eval_str=True).parameters.values()
+            if p.name != "given"
+        ]
         flags = [_parameter(flag.name, _annotation(flag)) for flag in table]
         first = _parameter(place, Annotated[str | None, about])
         command.__dict__["__signature__"] = inspect.Signature([first, *flags, *own])

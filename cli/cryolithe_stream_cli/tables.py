@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -36,6 +36,18 @@ def show_discovery(found: Discovery, output: Path, stream: TextIO) -> None:
         console.print(table)
     for line in _summary(found, output):
         stream.write(line + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], stream: TextIO) -> None:
+    """Print rows under column names; nothing is cut short."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    cells = [[printable(cell) for cell in row] for row in rows]
+    for row in cells:
+        table.add_row(*map(Text, row))
+    widest = max((sum(map(len, row)) + 2 * len(row) for row in cells), default=0)
+    Console(file=stream, highlight=False, width=None if stream.isatty() else max(_NARROWEST, widest)).print(table)
 
 
 def printable(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cryolithe_stream.batch.discover import Discovery, discover_series
     from cryolithe_stream.batch.manifest import Manifest, read_manifest
+    from cryolithe_stream.batch.orders import Orders
     from cryolithe_stream.batch.recipes import Recipe, find_recipe
     from cryolithe_stream.batch.record import BatchRecord, Outcome, read_outcomes
     from cryolithe_stream.batch.runner import BatchResult, Job, run_batch
@@ -19,6 +20,7 @@ __all__ = [
     "Discovery",
     "Job",
     "Manifest",
+    "Orders",
     "Outcome",
     "Recipe",
     "Series",
@@ -36,6 +38,7 @@ _HOMES = {
     "Discovery": "discover",
     "Job": "runner",
     "Manifest": "manifest",
+    "Orders": "orders",
     "Outcome": "record",
     "Recipe": "recipes",
     "Series": "series",

@@ -79,7 +79,13 @@ class BatchRecord:
             raise
 
     def add(self, outcome: Outcome) -> None:
-        """Record an outcome; it is on the disk when this returns. A later one of the same series replaces it."""
+        """Record an outcome; it is on the disk when this returns. A later one of the same series replaces it.
+
+        That a series is complete already adds nothing to how it was completed.
+        """
+        known = self._outcomes.get(outcome.name)
+        if outcome.status == "already complete" and known is not None and known.is_complete:
+            return
         self._journal.append(outcome.name, outcome.to_json())
         self._outcomes[outcome.name] = outcome
 

@@ -51,7 +51,7 @@ class BatchResult:
 
 def run_batch(
     jobs: Sequence[Job],
-    folder: Path,
+    record: BatchRecord,
     *,
     cluster: str = "local",
     at_once: int = AT_ONCE,
@@ -59,12 +59,12 @@ def run_batch(
 ) -> BatchResult:
     """Reconstruct every series that is not complete; the same call again does what is missing and what failed.
 
-    A series that fails is recorded with its reason and stops no other. `at_once` series are under way at a time.
-    Raises OutputError when another batch writes into `folder`, ClusterLostError when the scheduler goes away.
+    A series that fails is put on record with its reason and stops no other. `at_once` series are under way at a time.
+    Raises OutputError when the record cannot be written, ClusterLostError when the scheduler goes away.
     """
     told = _Told(progress or Silent())
     gpus = 1 if any(job.options.device.startswith("cuda") for job in jobs) else 0
-    with BatchRecord.open(folder) as record, told.catching_warnings(), open_cluster(cluster, gpus=gpus) as workers:
+    with told.catching_warnings(), open_cluster(cluster, gpus=gpus) as workers:
         told.progress.phase("batch", len(jobs), "series")
         outcomes = _run_all(jobs, workers, at_once, record, told)
         return BatchResult(tuple(outcomes[job.name] for job in jobs), record.report())

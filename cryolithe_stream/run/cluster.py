@@ -144,16 +144,22 @@ def _local(size: ClusterSize, scratch: str) -> LocalCluster:
     environment |= _MALLOC | _WAITING
     before_spawn = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in environment.items()}
     with dask.config.set(before_spawn):  # malloc and OpenMP read theirs as a process starts
-        return LocalCluster(
-            n_workers=size.workers if size.processes else 1,
-            threads_per_worker=1 if size.processes else size.workers,
-            processes=size.processes,
-            dashboard_address="127.0.0.1:0",
-            memory_limit=None,
-            local_directory=scratch,
-            silence_logs=logging.CRITICAL,
-            **({"host": "127.0.0.1", "loop": _loop_without_sigint().loop} if size.processes else {}),
-        )
+        try:
+            return LocalCluster(
+                n_workers=size.workers if size.processes else 1,
+                threads_per_worker=1 if size.processes else size.workers,
+                processes=size.processes,
+                dashboard_address="127.0.0.1:0",
+                memory_limit=None,
+                local_directory=scratch,
+                silence_logs=logging.CRITICAL,
+                **({"host": "127.0.0.1", "loop": _loop_without_sigint().loop} if size.processes else {}),
+            )
+        except (OSError, RuntimeError, TimeoutError) as error:
+            raise CryolitheError(
+                f"the worker processes did not start ({error or type(error).__name__})",
+                fix="Look for a full memory or disk, then run the same command again",
+            ) from error
 
 
 def _client(target: str | Cluster) -> Client:

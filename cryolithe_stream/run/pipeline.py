@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from cryolithe_stream.run.preparing import prepare_stacks
 from cryolithe_stream.run.progress import Progress, Silent
 from cryolithe_stream.run.survey import Survey, survey_run
 from cryolithe_stream.run.workspace import SetName, Workspace, already_complete, open_ledger
-from cryolithe_stream.store import Ledger, downsample_shard, level_shapes, output_faults
+from cryolithe_stream.store import Ledger, downsample_shard, level_shapes, output_faults, remove_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def reconstruct_series(
             figures = _reconstruct(survey, work, plan, ledger, crew, progress)
             _pyramid(work, ledger, crew, progress)
         hand_over(survey, work, plan, ledger, figures)
-    shutil.rmtree(work.folder)
+    remove_output(work.folder)
     return RunResult("done", outputs, figures)
 
 
@@ -152,7 +152,8 @@ def _removed_unless_prepared(work: Workspace, ledger: Ledger) -> Iterator[None]:
         yield
     except BaseException:
         if "prepared" not in ledger.done():
-            shutil.rmtree(work.folder, ignore_errors=True)
+            with suppress(OutputError):
+                remove_output(work.folder)
         raise
 
 

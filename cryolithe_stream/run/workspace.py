@@ -98,7 +98,11 @@ def already_complete(survey: Survey, work: Workspace) -> bool:
             f"{other} exists and is another reconstruction: {reasons[other]}",
             fix="Name another output or use --overwrite",
         )
-    return other is None and len(reasons) == len(work.volumes) and not work.folder.exists()
+    if other is not None or len(reasons) < len(work.volumes) or Ledger.exists(work.folder):
+        return False
+    if work.folder.exists() and is_ours(work.folder):
+        remove_output(work.folder)  # a run was killed while it cleared up
+    return not work.folder.exists()
 
 
 def _is_vacant(path: Path) -> bool:

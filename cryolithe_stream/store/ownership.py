@@ -12,6 +12,7 @@ from cryolithe_stream.store.faults import output_faults
 from cryolithe_stream.store.labels import mrc_labels
 
 MRC_SIGNATURE = "cryolithe-stream"
+_MARKERS = ("zarr.json", ".zattrs", "plan.json")
 _LEDGER_LEFTOVER = re.compile(r"lock|journal\.txt|\.plan\.json\.\d+\.partial")
 
 
@@ -28,12 +29,13 @@ def is_ours(path: Path) -> bool:
     names = [entry.name for entry in path.iterdir()]
     if names and all(_LEDGER_LEFTOVER.fullmatch(name) for name in names):
         return True
-    return any(_mentions_us(path / name) for name in ("zarr.json", ".zattrs", "plan.json"))
+    return any(_mentions_us(path / name) for name in _MARKERS)
 
 
 def remove_output(path: Path) -> None:
     """Delete what this program wrote at `path`; nothing there is fine.
 
+    What shows that a folder is ours goes last, so that a removal that was killed can be taken up.
     Raises OutputError when what stands there is not ours or cannot be deleted.
     """
     if not path.exists():
@@ -43,8 +45,17 @@ def remove_output(path: Path) -> None:
     with output_faults(path):
         if path.is_file():
             path.unlink()
-        else:
-            shutil.rmtree(path)
+            return
+        for entry in list(path.iterdir()):
+            if entry.name in _MARKERS or _LEDGER_LEFTOVER.fullmatch(entry.name):
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        for name in _MARKERS:
+            (path / name).unlink(missing_ok=True)
+        shutil.rmtree(path)
 
 
 def require_replaceable(path: Path, *, overwrite: bool) -> None:

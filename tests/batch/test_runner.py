@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from batch_support import run_jobs
 from run_support import fingerprint_of_files, options, write_series
 
-from cryolithe_stream.batch import Job, read_outcomes, run_batch
+from cryolithe_stream.batch import BatchRecord, Job, read_outcomes
 from cryolithe_stream.errors import CryolitheWarning, MissingFileError, OutputError
 from cryolithe_stream.run import reconstruct_series
 
@@ -30,7 +31,7 @@ def jobs_of(folder: Path, out: Path, model: Path, n: int, **more) -> list[Job]:
 @pytest.mark.parametrize("cluster", ["threads:2", "local:2"])
 def test_a_batch_gives_what_single_runs_give(tmp_path, model, cluster):
     jobs = jobs_of(tmp_path / "in", tmp_path / "out", model, 4)
-    result = run_batch(jobs, tmp_path / "out", cluster=cluster)
+    result = run_jobs(jobs, tmp_path / "out", cluster=cluster)
     assert result.counts() == {"done": 4, "failed": 0, "skipped": 0}
     for job in jobs:
         alone = job.options.model_copy(update={"output": tmp_path / "alone.ome.zarr", "overwrite": True})
@@ -40,7 +41,7 @@ def test_a_batch_gives_what_single_runs_give(tmp_path, model, cluster):
     report = json.loads(result.report.read_text())
     assert [entry["name"] for entry in report["series"]] == sorted(job.name for job in jobs)
     assert all(entry["figures"]["blocks"] > 0 for entry in report["series"])
-    again = run_batch(jobs, tmp_path / "out", cluster="threads")
+    again = run_jobs(jobs, tmp_path / "out", cluster="threads")
     assert again.counts() == {"done": 0, "failed": 0, "skipped": 4}
 
 
@@ -56,7 +57,7 @@ def test_what_fails_is_recorded_with_its_reason_and_done_when_it_is_mended(tmp_p
     blocked = jobs[3].options.output
     blocked.parent.mkdir(parents=True, exist_ok=True)
     blocked.write_text("not a tomogram")
-    result = run_batch(jobs, out, cluster="threads:2")
+    result = run_jobs(jobs, out, cluster="threads:2")
     assert result.counts() == {"done": 2, "failed": 3, "skipped": 0}
     found = read_outcomes(out)
     assert "has 2 rows" in found[jobs[1].name].reason
@@ -69,7 +70,7 @@ def test_what_fails_is_recorded_with_its_reason_and_done_when_it_is_mended(tmp_p
     angles.write_text(kept)
     stack.write_bytes(whole)
     blocked.unlink()
-    again = run_batch(jobs, out, cluster="threads:2")
+    again = run_jobs(jobs, out, cluster="threads:2")
     assert again.counts() == {"done": 3, "failed": 0, "skipped": 2}
     assert all(outcome.is_complete and not outcome.reason for outcome in read_outcomes(out).values())
 
@@ -81,7 +82,7 @@ def test_a_stack_that_breaks_off_while_it_is_prepared_fails_alone(tmp_path, mode
     values = np.memmap(stack, np.float32, "r+", offset=1024)
     values[5000] = np.nan
     values.flush()
-    result = run_batch(jobs, tmp_path / "out", cluster="local:2")
+    result = run_jobs(jobs, tmp_path / "out", cluster="local:2")
     assert [o.status for o in result.outcomes] == ["failed", "done", "done"]
     assert "view 3 of" in result.outcomes[0].reason and "NaN" in result.outcomes[0].reason
 
@@ -92,17 +93,15 @@ def test_warnings_belong_to_their_series(tmp_path, model):
     jobs[1] = Job(jobs[1].name, strange)
     with warnings.catch_warnings():
         warnings.simplefilter("always", CryolitheWarning)
-        result = run_batch(jobs, tmp_path / "out", cluster="threads:1")
+        result = run_jobs(jobs, tmp_path / "out", cluster="threads:1")
     told = [outcome.warnings for outcome in result.outcomes]
     assert [len(lines) for lines in told] == [0, 1, 0]
     assert "float16 on a CPU" in told[1][0]
 
 
 def test_two_batches_in_one_folder(tmp_path, model):
-    from cryolithe_stream.batch import BatchRecord
-
     jobs = jobs_of(tmp_path / "in", tmp_path / "out", model, 1)
     with BatchRecord.open(tmp_path / "out"), pytest.raises(OutputError, match=f"process {os.getpid()}"):
-        run_batch(jobs, tmp_path / "out", cluster="threads")
+        run_jobs(jobs, tmp_path / "out", cluster="threads")
     with pytest.raises(MissingFileError, match="holds no batch"):
         read_outcomes(tmp_path / "elsewhere")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from run_support import fingerprint_of_files, options, write_series, write_stack
 from cryolithe_stream.errors import OutputError
 from cryolithe_stream.geometry import Box
 from cryolithe_stream.run import reconstruct_series
+from cryolithe_stream.run.progress import Silent
 from cryolithe_stream.store import open_tomogram, read_ledger
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -191,3 +193,32 @@ def test_overwrite_replaces_another_reconstruction_and_continues_its_own(big, mo
     assert reconstruct_series(options(out, **given, thickness=70)).status == "done"
     assert open_tomogram(out).shape_zyx[0] == 70
     assert reconstruct_series(options(out, **given, thickness=70)).status == "already complete"
+
+
+@pytest.mark.parametrize("stage", ["volumes", "plan", "journal"])
+def test_killed_while_it_cleared_up_a_run_is_complete(big, model, tmp_path, stage):
+    """The tomogram has its name; of the workspace less and less is there."""
+    out = tmp_path / "t.ome.zarr"
+    given = {**big, "method": "fbp", "thickness": 70}
+    folder = tmp_path / "t.ome.zarr.partial"
+    kept = tmp_path / "kept"
+
+    class Copies(Silent):
+        def phase(self, name: str, total: int, unit: str) -> None:
+            if name.startswith("pyramid"):
+                shutil.copytree(folder, kept, dirs_exist_ok=True)
+
+    reconstruct_series(options(out, **given), Copies())
+    before = fingerprint_of_files(out)
+    kept.rename(folder)
+    left = {"volumes": (), "plan": ("journal.txt", "lock"), "journal": ("lock",)}[stage]
+    for entry in folder.iterdir():
+        if stage == "volumes" and entry.name in ("journal.txt", "lock", "plan.json"):
+            continue
+        if entry.name in left:
+            continue
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    again = reconstruct_series(options(out, **given))
+    assert again.status == ("done" if stage == "volumes" else "already complete")
+    assert not folder.exists()
+    assert fingerprint_of_files(out) == before

@@ -1,0 +1,52 @@
+"""What a batch will take, before it starts: one survey for all series of one kind."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryolithe_stream.batch.runner import Job
+from cryolithe_stream.errors import CryolitheError
+from cryolithe_stream.run import plan_run
+
+_OWN = {"stack", "output", "angles", "alignment", "mdoc", "odd", "even"}
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEstimate:
+    """Seconds of this machine's processors and bytes of output for `n_series`; `n_unknown` could not be surveyed."""
+
+    n_series: int
+    seconds: float
+    output_bytes: int
+    n_unknown: int = 0
+
+
+def estimate_batch(jobs: Sequence[Job]) -> BatchEstimate:
+    """What the jobs that have no output yet will take.
+
+    Stacks of the same size under the same options count as one kind, of which the first is surveyed from its header.
+    """
+    kinds: dict[tuple[int, str], list[Job]] = defaultdict(list)
+    waiting = [job for job in jobs if not job.options.output.exists()]
+    for job in waiting:
+        kinds[_size(job.options.stack), job.options.model_dump_json(exclude=_OWN)].append(job)
+    seconds, output_bytes, unknown = 0.0, 0, 0
+    for members in kinds.values():
+        try:
+            summary = plan_run(members[0].options).summary()
+        except CryolitheError:
+            unknown += len(members)
+            continue
+        seconds += summary["estimated_seconds"] * len(members)
+        output_bytes += summary["output_bytes_with_pyramid"] * summary["volumes"] * len(members)
+    return BatchEstimate(len(waiting), seconds, output_bytes, unknown)
+
+
+def _size(stack: Path) -> int:
+    try:
+        return stack.stat().st_size
+    except OSError:
+        return 0
