@@ -6,15 +6,12 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from cryolithe_stream_cli.batch_run import retry, run, status
 from cryolithe_stream_cli.flags import FLAGS, takes_options
-
-if TYPE_CHECKING:
-    pass
 
 batch = typer.Typer(no_args_is_help=True, help="Many tilt series: find them, reconstruct them.")
 
