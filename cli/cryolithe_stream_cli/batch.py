@@ -6,20 +6,23 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from cryolithe_stream_cli.batch_run import retry, run, status
 from cryolithe_stream_cli.flags import FLAGS, takes_options
 
-if TYPE_CHECKING:
-    pass
-
 batch = typer.Typer(no_args_is_help=True, help="Many tilt series: find them, reconstruct them.")
 
 _ONE_SERIES = ("angles", "alignment", "mdoc", "odd", "even", "output", "overwrite")
 _SHARED = tuple(flag for flag in FLAGS if flag.name not in _ONE_SERIES)
+
+
+def _recipes(incomplete: str) -> list[str]:
+    from cryolithe_stream.batch.recipes import recipe_names
+
+    return [name for name in recipe_names() if name.startswith(incomplete)]
 
 
 @batch.command("plan")
@@ -31,7 +34,13 @@ def plan(
     ] = Path("manifest.yaml"),
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", metavar="NAME|FILE", help="How the folders are laid out; without it what fits best."),
+        typer.Option(
+            "--recipe",
+            metavar="NAME|FILE",
+            help="How folders are laid out: etomo, aretomo, warp, relion5, cryoet-portal, folder, empiar-NNNNN or a "
+            "file (.yaml) of your own; without it what fits best.",
+            autocompletion=_recipes,
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the manifest.")] = False,
     as_json: Annotated[

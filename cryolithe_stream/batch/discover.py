@@ -52,10 +52,14 @@ class _Candidate:
 
 @dataclass(slots=True, eq=False)
 class _Search:
-    """One tree under examination; what was read of a series is kept, as several recipes find the same."""
+    """One tree under examination; what was read of a series is kept, as several recipes find the same.
+
+    `refused` tells by path why stacks with an alignment cannot be run.
+    """
 
     tree: Tree
     options: Mapping[str, Any]
+    refused: dict[str, str] = field(default_factory=dict)
     _known: dict[object, tuple[Series, Facts] | str] = field(default_factory=dict)
 
     def examined(self, series: Series) -> tuple[Series, Facts] | str:
@@ -65,7 +69,7 @@ class _Search:
             try:
                 self._known[key] = examine(series, self.options)
             except InputError as error:
-                self._known[key] = what_it_is(series.stack) or error.what
+                self._known[key] = what_it_is(series.stack, error.what)
         known = self._known[key]
         return known if isinstance(known, str) else (replace(known[0], name=series.name), known[1])
 
@@ -79,11 +83,15 @@ def discover_series(source: Path, recipe: Recipe | None = None, options: Mapping
     tree = walk(source)
     search = _Search(tree, options or {})
     recipes = [recipe] if recipe else [known for known in shipped_recipes() if known.choose != "by-name"]
-    results = [(candidate, *_apply(search, candidate)) for candidate in recipes]
+    results = [(candidate, *_apply(search, candidate, named=recipe is not None)) for candidate in recipes]
     chosen, found, skipped = max(results, key=lambda result: _score(*result[1:]))
     skipped = skipped | _others(tree, chosen, found, skipped)
-    reasons = [Skipped(path, _plain(tree, reason)) for path, reason in skipped.items()]
     expected = {_ANOTHER, *(reason for _, reason in chosen.ignore)}
+    finders = {_path(tree, entry): other.name for other, entries, _ in reversed(results) for entry in entries}
+    reasons = [
+        Skipped(path, _plain(tree, path, reason, "" if reason in expected else finders.get(path, "")))
+        for path, reason in skipped.items()
+    ]
     told = sorted(_together([*tree.skipped, *reasons], expected), key=lambda entry: _natural(entry.path))
     return Discovery(
         tree.root, chosen, tuple(found), tuple(told), {recipe.name: len(series) for recipe, series, _ in results}
@@ -94,40 +102,63 @@ def _score(found: Sequence[Found], skipped: Mapping[str, str]) -> tuple[int, int
     """How well a recipe fits: most series, then alignments, then halves; without any, most that looks like some."""
     aligned = sum(bool(entry.facts.alignment_from) for entry in found)
     halves = sum(entry.series.odd is not None for entry in found)
-    return len(found), aligned, halves, len(skipped)
+    return len(found), aligned, halves, 0 if found else len(skipped)
 
 
-def _apply(search: _Search, recipe: Recipe) -> tuple[list[Found], dict[str, str]]:
-    """The series that a recipe finds, and by path why others are none."""
+def _apply(search: _Search, recipe: Recipe, *, named: bool) -> tuple[list[Found], dict[str, str]]:
+    """The series that a recipe finds, and by path why others are none.
+
+    A stack whose program's own files were refused is not found after all by a general recipe that does not know them,
+    unless that was `named`.
+    """
+    refused = search.refused if recipe.choose == "last" and not named else {}
     groups: dict[str, list[_Candidate]] = {}
     for candidate in _candidates(search.tree, recipe):
         groups.setdefault(candidate.name, []).append(candidate)
     found: list[Found] = []
     skipped: dict[str, str] = {}
-    taken = Taken()
     stacks: dict[str, str] = {}
+    taken = Taken()
     for name in sorted(groups, key=_natural):
-        one: Found | None = None
-        for candidate in sorted(groups[name], key=lambda c: (c.order, c.path)):
-            if one is not None:
-                if not candidate.layout.skip:
-                    skipped[candidate.path] = _ANOTHER
-                continue
-            result = _series(search, candidate)
-            if isinstance(result, str):
-                skipped[candidate.path] = result
-                continue
-            real = os.path.realpath(result.series.stack)
-            if other := stacks.get(real):
-                skipped[candidate.path] = f"the same file as {other}"
-                continue
-            one, stacks[real] = result, candidate.path
-        if one is not None:
-            halves = one.series.odd is not None or bool({**search.options, **one.series.options}.get("halves"))
-            path = str(one.series.stack.relative_to(search.tree.root).with_suffix(""))
-            unique = taken.free([safe_name(name), safe_name(path)], halves=halves)
-            found.append(Found(replace(one.series, name=unique), one.facts))
+        one = _one_of(search, groups[name], refused, stacks, skipped)
+        if one is None:
+            continue
+        halves = one.series.odd is not None or bool({**search.options, **one.series.options}.get("halves"))
+        path = str(Path(_path(search.tree, one)).with_suffix(""))
+        unique = taken.free([safe_name(name), safe_name(path)], halves=halves)
+        found.append(Found(replace(one.series, name=unique), one.facts))
     return found, skipped
+
+
+def _one_of(
+    search: _Search,
+    candidates: Sequence[_Candidate],
+    refused: Mapping[str, str],
+    stacks: dict[str, str],
+    skipped: dict[str, str],
+) -> Found | None:
+    """The series that several stacks of one name are: the first that can be run; why not the others is `skipped`.
+
+    `stacks` holds files that are series already, by their real paths.
+    """
+    found: Found | None = None
+    for candidate in sorted(candidates, key=lambda c: (c.order, c.path)):
+        if found is not None:
+            if not candidate.layout.skip:
+                skipped[candidate.path] = _ANOTHER
+            continue
+        result = refused.get(candidate.path) or _series(search, candidate)
+        if isinstance(result, str):
+            skipped[candidate.path] = result
+            if candidate.layout.skip or candidate.layout.roles.get("alignment"):
+                search.refused.setdefault(candidate.path, result)
+            continue
+        other = stacks.setdefault(os.path.realpath(result.series.stack), candidate.path)
+        if other == candidate.path:
+            found = result
+        else:
+            skipped[candidate.path] = f"the same file as {other}"
+    return found
 
 
 def _candidates(tree: Tree, recipe: Recipe) -> list[_Candidate]:
@@ -156,8 +187,9 @@ def _series(search: _Search, candidate: _Candidate) -> Found | str:
     """A series that can be run, or the reason why it cannot."""
     layout, match, root = candidate.layout, candidate.match, search.tree.root
     if layout.skip:
-        looked = what_it_is(root / candidate.path) if candidate.path.endswith(STACKS) else ""
-        return looked or layout.skip
+        return what_it_is(root / candidate.path, layout.skip) if candidate.path.endswith(STACKS) else layout.skip
+    if beside := _leading_out(search.tree, candidate):
+        return f"{beside}, which belongs to it, is a link that leads out of the source"
     files: dict[str, Path] = {}
     for role, patterns in layout.roles.items():
         hits = next((hits for text in patterns if (hits := found_by(search.tree, text, match))), [])
@@ -172,20 +204,36 @@ def _series(search: _Search, candidate: _Candidate) -> Found | str:
     return result if isinstance(result, str) else Found(*result)
 
 
+def _leading_out(tree: Tree, candidate: _Candidate) -> str:
+    """A link out of the source that reading would follow: of the stack's name, or in an alignment's folder."""
+    folder, _, name = candidate.path.rpartition("/")
+    stem = name.rpartition(".")[0].removesuffix("_ali")
+    patterns = candidate.layout.roles.get("alignment", ())
+    whole = any(text == "." or text.endswith("/") for text in patterns)
+    beside = [link for link in tree.outward.get(folder, ()) if whole or link.startswith(f"{stem}.")]
+    return beside[0] if beside else ""
+
+
 def _others(tree: Tree, recipe: Recipe, found: Sequence[Found], known: Mapping[str, str]) -> dict[str, str]:
     """By path why files that have the names of stacks are none, where no layout of the recipe took them."""
     used = {str(path.relative_to(tree.root)) for entry in found for path in entry.series.files().values()}
     rest = [path for path in tree.paths() if path.endswith(STACKS) and path not in used and path not in known]
+    missing = f"no layout of the recipe {recipe.name} fits: what belongs to it is missing, or elsewhere"
     reasons = {}
     for path in rest:
         ignored = recipe.ignored(path.rpartition("/")[2])
-        reasons[path] = ignored or what_it_is(tree.root / path) or f"the recipe {recipe.name} has no place for it"
+        reasons[path] = ignored or what_it_is(tree.root / path, missing)
     return reasons
 
 
-def _plain(tree: Tree, reason: str) -> str:
-    """A reason with paths from the source."""
-    return reason.replace(f"{tree.root}{os.sep}", "")
+def _path(tree: Tree, entry: Found) -> str:
+    return str(entry.series.stack.relative_to(tree.root))
+
+
+def _plain(tree: Tree, path: str, reason: str, finder: str) -> str:
+    """A reason with paths from the source, the stack's own left out, and the recipe that does find it."""
+    text = reason.replace(f"{tree.root}{os.sep}", "").replace(f"stack {path} ", "it ")
+    return f"{text} (the recipe {finder} finds it)" if finder else text
 
 
 def _together(entries: Sequence[Skipped], expected: Collection[str]) -> list[Skipped]:

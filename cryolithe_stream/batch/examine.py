@@ -16,6 +16,7 @@ from cryolithe_stream.run.options import RunOptions
 
 _PLACEHOLDER = "tomogram.ome.zarr"
 _VOLUMES = ("stack of volumes", "volume")
+_VOLUME = 1  # space group of MRC2014
 
 
 def examine(series: Series, shared: Mapping[str, Any]) -> tuple[Series, Facts]:
@@ -25,9 +26,18 @@ def examine(series: Series, shared: Mapping[str, Any]) -> tuple[Series, Facts]:
     InputError for what would stop its run.
     """
     with _collected() as notes:
-        series = _without_faulty(series, notes)
-        options = RunOptions(**{**shared, **series.options}, **_run_files(series), output=_PLACEHOLDER)
-        main = _read(series.stack, options)
+        series = _without_faulty_reference(series, notes)
+        if series.odd is not None and {**shared, **series.options}.get("halves"):
+            series = replace(series, odd=None, even=None)
+            notes.append("its half stacks are not used: the option halves splits its tilts instead")
+        try:
+            main, options = _read_series(series, shared)
+        except InputError:
+            if series.mdoc is None or not (fault := _fault(read_mdoc, series.mdoc)):
+                raise
+            notes.append(f"its mdoc is not used: {fault}")
+            series = replace(series, mdoc=None)
+            main, options = _read_series(series, shared)
         if fault := _halves_fault(main, options):
             series = replace(series, odd=None, even=None)
             notes.append(f"odd and even halves are not used: {fault}")
@@ -45,36 +55,41 @@ def examine(series: Series, shared: Mapping[str, Any]) -> tuple[Series, Facts]:
     return replace(series, mdoc=Path(mdoc) if isinstance(mdoc, str) else None), facts
 
 
-def what_it_is(stack: Path) -> str:
-    """What a file that is no series looks like, in words; empty when its header does not tell."""
+def what_it_is(stack: Path, otherwise: str) -> str:
+    """What a file that is no series looks like, in words: an image, a volume, damaged; else the reason `otherwise`."""
     with _collected():
         try:
-            guess = str(describe_stack(stack)["guess"])
+            facts = describe_stack(stack)
         except CryolitheError as error:
             return error.what
         except OSError as error:
             return f"{stack} cannot be read ({error.strerror})"
+    guess = str(facts["guess"])
     if guess == "single image":
         return "a single image, not a tilt series"
     if guess.startswith(_VOLUMES):
         return f"a {guess}, not a tilt series"
-    return ""
+    unknown = guess.startswith("tilt series or") and otherwise.startswith(("no tilt angles", "no layout"))
+    return f"{otherwise}; it may be a volume" if unknown and facts["ispg"] == _VOLUME else otherwise
 
 
-def _run_files(series: Series) -> dict[str, Path]:
-    return {role: path for role, path in series.files().items() if role != "reference"}
+def _read_series(series: Series, shared: Mapping[str, Any]) -> tuple[TiltSeries, RunOptions]:
+    """A series and the options that it was read with."""
+    files = {role: path for role, path in series.files().items() if role != "reference"}
+    options = RunOptions(**{**shared, **series.options}, **files, output=_PLACEHOLDER)
+    return _read(series.stack, options, options.pixel_size, options.mdoc), options
 
 
-def _read(stack: Path, options: RunOptions) -> TiltSeries:
+def _read(stack: Path, options: RunOptions, pixel_angstrom: float | None, mdoc: Path | None) -> TiltSeries:
     try:
         return read_tilt_series(
             stack,
             angles=options.angles,
             alignment=options.alignment,
             alignment_angstrom=options.alignment_pixel_size,
-            pixel_angstrom=options.pixel_size,
+            pixel_angstrom=pixel_angstrom,
             exclude=options.exclude,
-            mdoc=options.mdoc,
+            mdoc=mdoc,
         )
     except OSError as error:
         if isinstance(error, CryolitheError):
@@ -88,7 +103,7 @@ def _halves_fault(main: TiltSeries, options: RunOptions) -> str:
         return ""
     for half in (options.odd, options.even):
         try:
-            shape = _read(half, options).stack.shape
+            shape = _read(half, options, main.pixel_angstrom, None).stack.shape
         except InputError as error:
             return error.what
         if shape != main.stack.shape:
@@ -96,15 +111,12 @@ def _halves_fault(main: TiltSeries, options: RunOptions) -> str:
     return ""
 
 
-def _without_faulty(series: Series, notes: list[str]) -> Series:
-    """The series without an `.mdoc` or a reference that cannot be read."""
-    if series.mdoc is not None and (fault := _fault(read_mdoc, series.mdoc)):
-        notes.append(f"its mdoc is not used: {fault}")
-        series = replace(series, mdoc=None)
-    if series.reference is not None and (fault := _fault(open_mrc_map, series.reference)):
-        notes.append(f"its reference is not used: {fault}")
-        series = replace(series, reference=None)
-    return series
+def _without_faulty_reference(series: Series, notes: list[str]) -> Series:
+    """The series without a reference that cannot be read."""
+    if series.reference is None or not (fault := _fault(open_mrc_map, series.reference)):
+        return series
+    notes.append(f"its reference is not used: {fault}")
+    return replace(series, reference=None)
 
 
 def _fault(read: Callable[[Path], object], path: Path) -> str:

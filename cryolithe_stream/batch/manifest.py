@@ -77,7 +77,8 @@ class Manifest:
     def _entry(self, series: Series) -> dict[str, Any]:
         entry: dict[str, Any] = {"name": series.name}
         for role, path in series.files().items():
-            entry[role] = str(path.relative_to(self.source)) if path.is_relative_to(self.source) else str(path)
+            text = str(path.relative_to(self.source)) if path.is_relative_to(self.source) else str(path)
+            entry[role] = f"./{text}" if text.startswith("~") else text
         return {**entry, "options": dict(series.options)} if series.options else entry
 
 
@@ -145,7 +146,7 @@ def _path(value: Any, start: Path, where: str, faults: list[str]) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
         faults.append(f"{where}: is no path" if value is not None else f"{where}: is missing")
         return start
-    return start / Path(value).expanduser()
+    return start / (Path(value).expanduser() if value.startswith("~/") else Path(value))
 
 
 def _options(value: Any, where: str, faults: list[str]) -> dict[str, Any]:

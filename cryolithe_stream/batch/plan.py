@@ -25,7 +25,7 @@ def shared_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe(found: Discovery, manifest: Path) -> dict[str, Any]:
-    """A discovery as JSON; `manifest` is None when no series was found, and so nothing written."""
+    """A discovery as JSON; its manifest is null when no series was found, and so nothing written."""
     return {
         "source": str(found.source),
         "recipe": found.recipe.name,

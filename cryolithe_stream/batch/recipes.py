@@ -29,7 +29,8 @@ _FIX = "See the recipes that ship with the package for examples"
 class Layout:
     """One way in which a series lies: patterns of its stack, and of each role's file in order of preference.
 
-    `requires` are patterns that must each find exactly one file. With `skip` the series is told with that reason.
+    `requires` are patterns that must each find exactly one file. With `skip` the series is told with that reason,
+    and general recipes do not find it either: such layouts name folders that only their program makes.
     """
 
     stack: tuple[StackPattern, ...]

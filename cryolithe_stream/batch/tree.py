@@ -21,12 +21,16 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tree:
-    """Names under `root`: `files` of each folder, sorted; folders as paths with /, the root as ''."""
+    """Names under `root`: `files` of each folder, sorted; folders as paths with /, the root as ''.
+
+    `outward` holds names of links that lead out, by folder.
+    """
 
     root: Path
     folders: dict[str, tuple[str, ...]]
     files: dict[str, frozenset[str]]
     skipped: list[Skipped] = field(default_factory=list)
+    outward: dict[str, list[str]] = field(default_factory=dict)
 
     def has_file(self, path: str) -> bool:
         """Whether there is a file at a relative path."""
@@ -56,6 +60,8 @@ def walk(source: Path) -> Tree:
     if not source.is_dir():
         raise InputError(f"the source {source} is no folder", fix="Name a folder of tilt series")
     root = source.resolve()
+    if not _is_text(str(root)):
+        raise InputError(f"the name of {str(root).encode(errors='surrogateescape')!r} is no text", fix="Rename it")
     tree = Tree(root, {}, {})
     waiting = [""]
     while waiting:
@@ -88,6 +94,7 @@ def _list(tree: Tree, folder: str) -> tuple[list[str], list[str]]:
         elif entry.is_symlink():
             if reason := _link_fault(tree.root, entry):
                 tree.skipped.append(Skipped(path, reason))
+                tree.outward.setdefault(folder, []).append(entry.name)
             elif entry.is_file():
                 files.append(entry.name)
         elif entry.is_dir():
