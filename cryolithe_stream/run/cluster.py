@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 WINDOW_PER_SLOT = 2
 ATTEMPTS = 3
-ASK_S = 10.0
+ASK_S = 5.0
 _TELL_AFTER_S, _TELL_EVERY_S = 10.0, 300.0
 _AS_WRITTEN = Scale()
 _LOGGING = dict.fromkeys(("distributed", "bokeh", "tornado", "tornado.application"), "critical")

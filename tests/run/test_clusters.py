@@ -109,7 +109,8 @@ def test_files_that_are_no_scheduler_files(tmp_path, text):
         cluster_size(f"file:{tmp_path / 'absent.json'}")
 
 
-def test_a_plan_for_a_scheduler_that_does_not_answer_says_what_it_assumes(tmp_path, series):
+def test_a_plan_for_a_scheduler_that_does_not_answer_says_what_it_assumes(tmp_path, series, monkeypatch):
+    monkeypatch.setattr(clusters, "ASK_S", 1.0)
     with pytest.warns(Warning, match=r"no Dask scheduler answers at tcp://127.0.0.1:1 .*assumes one worker"):
         plan_run(options(tmp_path / "x.mrc", **series, method="fbp", cluster="tcp://127.0.0.1:1"))
 
