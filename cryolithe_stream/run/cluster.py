@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 WINDOW_PER_SLOT = 2
 ATTEMPTS = 3
 _URGENT = 1_000_000
-ASK_S = 10.0
+ASK_S = 5.0
 _TELL_AFTER_S, _TELL_EVERY_S = 10.0, 300.0
 _AS_WRITTEN = Scale()
 _LOGGING = dict.fromkeys(("distributed", "bokeh", "tornado", "tornado.application"), "critical")
@@ -83,13 +83,18 @@ def open_cluster(
         try:
             workers.share_gpus()
             yield workers
+        except ModuleNotFoundError as error:
+            if word.kind in ("local", "threads"):
+                raise
+            fix = "`cryolithe-stream doctor --cluster …` tells what each worker lacks"
+            raise InputError(f"a worker lacks a package ({error})", fix=fix) from error
         finally:
             with _undisturbed():
                 workers.cancel()
                 with suppress(TimeoutError, OSError, RuntimeError):
                     client.close(timeout=3)
                 if cluster is not None:
-                    with suppress(TimeoutError, OSError, RuntimeError):
+                    with suppress(TimeoutError, OSError, RuntimeError, AssertionError):  # the last: of jobs that failed
                         cluster.close(timeout=5)
 
 
@@ -169,13 +174,7 @@ class Workers:
     def share_gpus(self) -> None:
         """Leave each worker process one GPU, where workers declare them; those that come later do the same."""
         if self._size.gpus:
-            try:
-                self._client.register_plugin(KeepOneGpu())
-            except ModuleNotFoundError as error:
-                raise InputError(
-                    f"a worker lacks a package ({error})",
-                    fix="`cryolithe-stream doctor --cluster …` tells what is missing",
-                ) from error
+            self._client.register_plugin(KeepOneGpu())
 
     def await_first(self, tell: Callable[[str], None]) -> None:
         """Wait until a worker is there, however long a batch system takes; `tell` it after 10 s, then every 5 min."""

@@ -71,6 +71,15 @@ def test_tasks_that_need_a_gpu_go_to_workers_that_declare_one(tmp_path):
             assert {name for name, _ in workers.map(who, range(12), what="a task")} == {"with"}
 
 
+def test_blocks_are_planned_for_gpus_that_this_machine_has_not(tmp_path, series):
+    there = options(tmp_path / "x.mrc", **{**series, "device": "auto"}, cluster="slurm:cores=8,memory=16GiB,gpus=2")
+    survey = plan_run(there).survey
+    assert (survey.recipe.device, survey.cluster.workers, survey.cluster.threads) == ("cuda", 2, 4)
+    assert survey.plan.budget_bytes == 8 * 2**30 * 4 // 5
+    on_cpu = plan_run(there.model_copy(update={"device": "cpu"})).survey
+    assert (on_cpu.recipe.device, on_cpu.cluster.gpus) == ("cpu", False)
+
+
 def test_the_gpu_that_a_worker_keeps():
     names = ["0", "1", "2", "SLURMCluster-7-0", "SLURMCluster-7-1", "worker"]
     assert [kept_device(name, ["4", "5"]) for name in names] == ["4", "5", "4", "4", "5", "4"]
@@ -100,7 +109,8 @@ def test_files_that_are_no_scheduler_files(tmp_path, text):
         cluster_size(f"file:{tmp_path / 'absent.json'}")
 
 
-def test_a_plan_for_a_scheduler_that_does_not_answer_says_what_it_assumes(tmp_path, series):
+def test_a_plan_for_a_scheduler_that_does_not_answer_says_what_it_assumes(tmp_path, series, monkeypatch):
+    monkeypatch.setattr(clusters, "ASK_S", 1.0)
     with pytest.warns(Warning, match=r"no Dask scheduler answers at tcp://127.0.0.1:1 .*assumes one worker"):
         plan_run(options(tmp_path / "x.mrc", **series, method="fbp", cluster="tcp://127.0.0.1:1"))
 
