@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-START_S = 60
+START_S = 200
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -20,7 +20,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", "OMP_NUM_THREADS": "1", **more}
 
 
-def program(*words: str, timeout: float = 100, **more: str) -> subprocess.CompletedProcess[str]:
+def program(*words: str, timeout: float = 240, **more: str) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own."""
     command = [sys.executable, "-m", "cryolithe_stream_cli", *words]
     return subprocess.run(

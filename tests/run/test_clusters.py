@@ -58,7 +58,7 @@ def test_a_scheduler_file_gives_the_same_voxels_and_plans_for_the_smallest_worke
 
 def wait_for_workers(word: str, n: int) -> ClusterSize:
     with open_cluster(word) as workers:
-        workers.client.wait_for_workers(n, timeout=60)
+        workers.client.wait_for_workers(n, timeout=200)
     return cluster_size(word)
 
 
@@ -177,7 +177,7 @@ def slurm(tmp_path, monkeypatch) -> Path:
 
 def test_jobs_are_submitted_work_and_are_cancelled(slurm, tmp_path):
     with open_cluster("slurm:cores=1,memory=1GB,interface=lo", scale=Scale(workers=2)) as workers:
-        workers.client.wait_for_workers(2, timeout=60)
+        workers.client.wait_for_workers(2, timeout=200)
         assert cluster_of(workers).dashboard_link.startswith("http://127.0.0.1:")
         found = list(workers.map(who, range(8), what="a task"))
     assert len(found) == 8
