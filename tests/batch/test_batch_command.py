@@ -41,8 +41,8 @@ def series_in(folder: Path, n: int) -> Path:
 
 
 def tomograms(out: Path) -> dict[str, Path]:
-    found = (p for p in sorted(out.rglob("*.ome.zarr")) if ".partial" not in str(p))
-    return {str(p.relative_to(out)): p for p in found}
+    """Finished ones; those in workspaces lie deeper."""
+    return {str(p.relative_to(out)): p for p in sorted(out.glob("*/*.ome.zarr"))}
 
 
 def kill_when(words: list[str], out: Path, n_complete: int) -> None:
