@@ -57,7 +57,7 @@ def stopped(words: list[str], after: str, wait: float, how: int, times: int = 1)
     while alive(process.pid):
         assert time.monotonic() < deadline, "processes are left behind"
         time.sleep(0.1)
-    progress = ("preparing", "reconstructing", "pyramid")
+    progress = ("preparing", "reconstructing", "pyramid", "dashboard")
     return process.returncode, "".join(line for line in rest.splitlines(keepends=True) if not line.startswith(progress))
 
 
