@@ -163,7 +163,7 @@ def slurm(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "sbatch").write_text(
-        '#!/bin/sh\ncp "$1" job.sh\nsetsid sh job.sh >worker.log 2>&1 &\n'
+        '#!/bin/sh\ncp "$1" "job.$$.sh"\nsetsid sh "job.$$.sh" >"worker.$$.log" 2>&1 &\n'
         'echo "$!" >>jobs\necho "Submitted batch job $!"\n'
     )
     (folder / "scancel").write_text('#!/bin/sh\nkill -TERM -- "-$1"\n')
@@ -175,7 +175,6 @@ def slurm(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-@pytest.mark.slow  # alone it passes; behind the others its workers did not always arrive
 def test_jobs_are_submitted_work_and_are_cancelled(slurm, tmp_path):
     with open_cluster("slurm:cores=1,memory=1GB,interface=lo", scale=Scale(workers=2)) as workers:
         workers.client.wait_for_workers(2, timeout=200)
@@ -216,7 +215,6 @@ def test_a_machine_that_does_not_submit():
 CLASS = "class: dask_jobqueue.local.LocalCluster\ncores: 1\nmemory: 1GB\n"
 
 
-@pytest.mark.slow  # alone it passes; behind the others its workers did not always arrive
 def test_a_yaml_file_starts_real_workers_that_reconstruct(tmp_path, series):
     file, out = tmp_path / "cluster.yaml", tmp_path / "out.ome.zarr"
     file.write_text(CLASS + "scheduler_options: {dashboard_address: '127.0.0.1:0', host: 127.0.0.1}\n")
