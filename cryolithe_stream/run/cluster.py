@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from ipaddress import ip_address
 from typing import TypeVar
 
 import dask
@@ -103,7 +104,15 @@ def _dashboard_host(word: ClusterWord, asked: str | None) -> str:
     if word.kind not in ("local", "threads", "queue", "cuda"):
         return ""
     host = (asked or LOOPBACK).rpartition(":")[0]
-    return "" if host in ("", "0.0.0.0", "[::]") else host  # noqa: S104
+    return "" if not host or _is_every_address(host.strip("[]")) else host
+
+
+def _is_every_address(host: str) -> bool:
+    """Whether a host stands for all addresses of its machine."""
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:  # a name
+        return False
 
 
 @contextmanager

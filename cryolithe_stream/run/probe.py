@@ -22,6 +22,7 @@ def make_probe(folder: str) -> Callable[[], dict[str, Any]]:
         import tempfile
         from importlib.metadata import PackageNotFoundError, version
         from importlib.util import find_spec
+        from pathlib import Path
 
         import psutil
 
@@ -44,7 +45,7 @@ def make_probe(folder: str) -> Callable[[], dict[str, Any]]:
         return {
             "host": socket.gethostname(),
             "folder": folder,
-            "sees_folder": os.path.isdir(folder),  # noqa: PTH112  # pathlib would be one import more
+            "sees_folder": Path(folder).is_dir(),
             "cores": cores,
             "machine_cores": os.cpu_count(),
             "memory_bytes": memory.total,

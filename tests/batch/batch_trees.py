@@ -53,3 +53,19 @@ def series(folder: Path, name: str, *, aligned: bool = True, suffix: str = ".st"
     if aligned:
         transforms(folder / f"{name}.xf")
     return stack(folder / f"{name}{suffix}")
+
+
+def names(found):
+    """Names of the series that were found."""
+    return [entry.series.name for entry in found.found]
+
+
+def reasons(found):
+    """Why each path was left out."""
+    return {entry.path: entry.reason for entry in found.skipped}
+
+
+def relative(found, name):
+    """Files of a series by role, from the source."""
+    entry = next(entry for entry in found.found if entry.series.name == name)
+    return {role: str(path.relative_to(found.source)) for role, path in entry.series.files().items()}

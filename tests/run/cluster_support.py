@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from distributed import get_worker
 
 ROOT = Path(__file__).parents[2]
 START_S = 200
@@ -55,3 +57,15 @@ def wait_for(file: Path) -> None:
     while not (file.exists() and file.stat().st_size):
         assert time.monotonic() < until, f"{file} did not come"
         time.sleep(0.05)
+
+
+def _sent_whole() -> Callable[[object], tuple[str, str]]:
+    def who(item: object) -> tuple[str, str]:
+        worker = get_worker()
+        return str(worker.name), str(worker.get_current_task())
+
+    return who
+
+
+who = _sent_whole()
+"""The worker and the key of the task that calls it; an inner function, which workers need not import."""
