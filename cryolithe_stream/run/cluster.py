@@ -22,7 +22,7 @@ from distributed import Client, KilledWorker, as_completed
 
 from cryolithe_stream.errors import ClusterLostError, CryolitheError, InputError
 from cryolithe_stream.run.cluster_words import ClusterWord, Scale, read_word
-from cryolithe_stream.run.clusters import LOOPBACK, start_cluster
+from cryolithe_stream.run.clusters import LOOPBACK, close_cluster, environment_kept, start_cluster
 from cryolithe_stream.run.gpus import GPU, KeepOneGpu
 from cryolithe_stream.run.scheduler import ask, connect, quiet, scheduler_address
 from cryolithe_stream.run.sizes import UNKNOWN, ClusterSize, size_of_word
@@ -72,13 +72,17 @@ def open_cluster(
     quiet()
     word = read_word(spec)
     size = size or cluster_size(spec, scale=scale)
-    with dask.config.set(_SETTINGS), tempfile.TemporaryDirectory(prefix="cryolithe-") as scratch:
+    with (
+        environment_kept(),
+        dask.config.set(_SETTINGS),
+        tempfile.TemporaryDirectory(prefix="cryolithe-") as scratch,
+    ):
         cluster = start_cluster(word, size, scratch, scale=scale, dashboard=dashboard)
         try:
             client = connect(scheduler_address(word) if cluster is None else cluster)
         except BaseException:
             if cluster is not None:
-                cluster.close(timeout=5)
+                close_cluster(cluster)
             raise
         workers = Workers(client, size, dashboard_host=_dashboard_host(word, dashboard))
         try:
@@ -95,8 +99,7 @@ def open_cluster(
                 with suppress(TimeoutError, OSError, RuntimeError):
                     client.close(timeout=3)
                 if cluster is not None:
-                    with suppress(TimeoutError, OSError, RuntimeError, AssertionError):  # the last: of jobs that failed
-                        cluster.close(timeout=5)
+                    close_cluster(cluster)
 
 
 def _dashboard_host(word: ClusterWord, asked: str | None) -> str:

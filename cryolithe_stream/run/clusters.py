@@ -6,7 +6,8 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing import resource_tracker
@@ -26,12 +27,14 @@ from cryolithe_stream.run.queues import open_queue
 from cryolithe_stream.run.sizes import ClusterSize, read_class
 
 LOOPBACK = "127.0.0.1:0"
-START_S = 60.0
+START_S = 180.0
 # Large arrays are mapped and given back: kept in glibc's heaps they split it, and a worker's peak grew by up to 70 %
 # (measured), at no gain in speed.
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_ARENA_MAX": "2"}
 # Threads that wait for each other sleep: spinning, two of them took 2.5 times the processor time on a busy machine.
 _WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_OF_NANNIES = ("PYTHONHASHSEED", "DASK_DISTRIBUTED__LOGGING", "__DASK_PARENT_PID")
 _CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _GATEWAY = "dask_gateway"
 _KINDS = "a subclass of distributed.deploy.cluster.Cluster, or dask_gateway.GatewayCluster"
@@ -58,9 +61,32 @@ def start_cluster(
     try:
         _scale(cluster, word, size, scale)
     except BaseException:
-        cluster.close(timeout=5)
+        close_cluster(cluster)
         raise
     return cluster
+
+
+def close_cluster(cluster: Cluster) -> None:
+    """Close a cluster within seconds; what jobs that failed or never came leave undone is no error of ours."""
+    with suppress(Exception):
+        cluster.close(timeout=5)
+
+
+@contextmanager
+def environment_kept() -> Iterator[None]:
+    """A context after which the variables that Dask sets for its worker processes are as they were.
+
+    Its nannies write them into this process and leave them, where they reach all that it starts afterwards.
+    """
+    before = {name: os.environ.get(name) for name in (*_THREADS, *_MALLOC, *_WAITING, *_OF_NANNIES)}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _scale(cluster: Any, word: ClusterWord, size: ClusterSize, scale: Scale) -> None:
@@ -78,6 +104,10 @@ def _scale(cluster: Any, word: ClusterWord, size: ClusterSize, scale: Scale) -> 
             cluster.adapt(minimum=scale.adapt[0], maximum=scale.adapt[1])
     except NotImplementedError as error:
         raise InputError(f"{word} cannot be scaled", fix="Leave --workers and --adapt out") from error
+    except TimeoutError as error:
+        raise InputError(
+            f"{word} did not start its workers within {START_S:.0f} s", fix="See why, then run the same command again"
+        ) from error
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{word.name} did not start its workers: {text}", fix="Correct --cluster") from error
@@ -97,7 +127,7 @@ async def _settled(cluster: Any) -> None:
 
 def _local(word: ClusterWord, size: ClusterSize, scratch: str, dashboard: str) -> LocalCluster:
     threads = str(size.threads)
-    environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+    environment = dict.fromkeys(_THREADS, threads)
     environment |= _MALLOC | _WAITING
     before_spawn = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in environment.items()}
     processes = word.kind == "local"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import urllib.request
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from cryolithe_stream.errors import FormatError, InputError, MissingFileError
 from cryolithe_stream.geometry import Box, VolumeFrame
 from cryolithe_stream.plan import Block
 from cryolithe_stream.run import cluster as clusters
+from cryolithe_stream.run import clusters as starting
 from cryolithe_stream.run import plan_run, reconstruct_series
 from cryolithe_stream.run.cluster import cluster_size, open_cluster
+from cryolithe_stream.run.cluster_words import Scale
 from cryolithe_stream.run.clusters import cluster_class_of
 from cryolithe_stream.run.gpus import kept_device
 from cryolithe_stream.run.job import BlockTask, Recipe, ShardTask, Target
@@ -143,11 +146,12 @@ def test_tls_takes_certificates_from_the_configuration_and_says_when_there_are_n
 
 
 CLASS = "class: dask_jobqueue.local.LocalCluster\ncores: 1\nmemory: 1GB\n"
+LOOPBACK = "scheduler_options: {dashboard_address: '127.0.0.1:0', host: 127.0.0.1}\n"
 
 
 def test_a_yaml_file_starts_real_workers_that_reconstruct(tmp_path, series):
     file, out = tmp_path / "cluster.yaml", tmp_path / "out.ome.zarr"
-    file.write_text(CLASS + "scheduler_options: {dashboard_address: '127.0.0.1:0', host: 127.0.0.1}\n")
+    file.write_text(CLASS + LOOPBACK)
     words = ["run", str(series["stack"]), "--angles", str(series["angles"]), "--method", "fbp", "-o", str(out)]
     found = program(*words, "--cluster", str(file), "--workers", "1")  # its subprocesses are left to the interpreter
     assert (found.returncode, found.stdout) == (0, f"done: {out}\n"), found.stderr
@@ -182,6 +186,26 @@ def test_yaml_files_that_are_refused(tmp_path, text, part):
     assert part in str(caught.value)
     del caught
     gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of the job that is given up
+def test_jobs_that_never_report_are_given_up_with_one_line(tmp_path, monkeypatch):
+    file = tmp_path / "cluster.yaml"
+    file.write_text(CLASS + LOOPBACK)
+    monkeypatch.setenv("DASK_DISTRIBUTED__LOGGING", "{'distributed': 'critical'}")  # this class reads the worker's log
+    monkeypatch.setattr(starting, "START_S", 1.0)
+    failure = pytest.raises(InputError, match="did not start its workers within 1 s")
+    with failure, open_cluster(str(file), scale=Scale(workers=1)):
+        pass
+    gc.collect()
+
+
+def test_worker_processes_leave_the_environment_of_this_one_as_it_was(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    before = dict(os.environ)
+    with open_cluster("local:1") as workers:
+        assert len(list(workers.map(who, range(2), what="a task"))) == 2
+    assert dict(os.environ) == before
 
 
 def test_a_cluster_of_dask_is_a_cluster():
