@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +27,7 @@ from cryolithe_stream.errors import DamagedStoreError
 from cryolithe_stream.geometry import Box, Float32s, Shape3, VolumeFrame
 from cryolithe_stream.network import Model, Wavelet, load_model
 from cryolithe_stream.plan import Block
+from cryolithe_stream.run.halving import Halving
 from cryolithe_stream.store import MrcVolume, ProjectionStore, Written, downsample_shard, write_box
 
 
@@ -88,13 +89,17 @@ class ShardTask:
 
 @dataclass(frozen=True, slots=True)
 class BlockReport:
-    """What came of a block: a report for each volume, the seconds it took, and the worker's peak memory so far."""
+    """What came of a block: a report for each volume, the seconds it took, and the worker's peak memory so far.
+
+    `parts` are more than one when memory ran short (`run.halving`).
+    """
 
     key: str
     n_voxels: int
     written: tuple[Written, ...]
     seconds: float
     peak_bytes: int
+    parts: int = 1
 
 
 def reconstructor_for(
@@ -123,13 +128,13 @@ def reconstruct_block(task: BlockTask) -> BlockReport:
     """Read a block's strips, reconstruct its voxels, write its whole shards."""
     started = time.monotonic()
     torch.set_num_threads(task.threads)
-    voxels = block_voxels(
+    voxels, parts = voxels_in_parts(
         task.recipe, task.frame, task.target.projections, task.block.volume_box, len(task.target.volumes)
     )
     written = tuple(
         _write(volume, task.block.box, values) for volume, values in zip(task.target.volumes, voxels, strict=True)
     )
-    return BlockReport(task.key, task.block.box.n_voxels, written, time.monotonic() - started, peak_bytes())
+    return BlockReport(task.key, task.block.box.n_voxels, written, time.monotonic() - started, peak_bytes(), parts)
 
 
 def downsample(task: ShardTask) -> tuple[ShardTask, str]:
@@ -157,6 +162,14 @@ def block_voxels(recipe: Recipe, frame: VolumeFrame, projections: Path, box: Box
     return reconstructor.voxels(box, strips, halves=n_sets > 1)
 
 
+def voxels_in_parts(
+    recipe: Recipe, frame: VolumeFrame, projections: Path, box: Box, n_sets: int
+) -> tuple[Float32s, int]:
+    """`block_voxels` in as few parts as there is memory for, and how many these were."""
+    compute = partial(block_voxels, recipe, frame, projections, n_sets=n_sets)
+    return _halving(recipe, frame).voxels(box, compute)
+
+
 def sample(recipe: Recipe, frame: VolumeFrame, target: Target, box: Box) -> Float32s:
     """Voxels `(set, z, y, x)` of a small box, for their range."""
     return block_voxels(recipe, frame, target.projections, box, len(target.volumes))
@@ -174,6 +187,12 @@ def peak_bytes() -> int:
                 return int(line.split()[1]) * 1024
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest * 1024
+
+
+@lru_cache(maxsize=4)
+def _halving(recipe: Recipe, frame: VolumeFrame) -> Halving:
+    """What a worker knows of the memory that its blocks find."""
+    return Halving()
 
 
 @lru_cache(maxsize=4)

@@ -198,16 +198,20 @@ def _reconstruct(
                 if key not in done:
                     yield BlockTask(survey.recipe, survey.frame, target, block, key, survey.cluster.threads)
 
-    peak, seconds = 0, 0.0
+    peak, seconds, in_parts = 0, 0.0, 0
     for report in workers.map(reconstruct_block, missing(), what="a block"):
         _mark(ledger, report)
         peak, seconds = max(peak, report.peak_bytes), seconds + report.seconds
+        if report.parts > 1 and not in_parts:
+            progress.message("a worker has less memory free than planned: its blocks are computed in parts")
+        in_parts += report.parts > 1
         progress.advance(1, report.n_voxels)
     return {
         "blocks": total,
         "projected_peak_bytes": plan.peak_bytes,
         "measured_peak_bytes": peak,
         "block_seconds": round(seconds, 3),
+        "blocks_in_parts": in_parts,
     }
 
 

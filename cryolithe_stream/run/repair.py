@@ -12,7 +12,7 @@ from cryolithe_stream.geometry import Box, Shape3, VolumeFrame
 from cryolithe_stream.plan import Block, BlockPlan
 from cryolithe_stream.run.checksums import shard_name
 from cryolithe_stream.run.cluster import open_cluster
-from cryolithe_stream.run.job import Recipe, block_voxels
+from cryolithe_stream.run.job import Recipe, voxels_in_parts
 from cryolithe_stream.run.options import RunOptions
 from cryolithe_stream.run.preparing import prepare_stacks
 from cryolithe_stream.run.progress import Progress, Silent
@@ -65,7 +65,7 @@ def repair_tomogram(found: Verification, *, cluster: str = "local", progress: Pr
 
 def repair_block(task: RepairTask) -> tuple[int, str]:
     """Reconstruct and write one block; returns its index and checksum."""
-    voxels = block_voxels(task.recipe, task.frame, task.projections, task.block.volume_box, task.n_sets)
+    voxels, _ = voxels_in_parts(task.recipe, task.frame, task.projections, task.block.volume_box, task.n_sets)
     return task.block.index, write_box(task.tomogram, task.block.box, voxels[task.place]).checksum
 
 
