@@ -50,7 +50,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "AdamW": {"optimiser": {"kind": "adamw"}},
     "six specimens": {"phantoms": {"count": 6}},
     "crops 32 x 24 x 32, eight a step": {"sampling": {"crop_zyx": [32, 24, 32], "margin": 4}, "batch": 16},
-    "per voxel, crops": PER_VOXEL,
+    "per voxel, crops": PER_VOXEL | {"sampling": {"kind": "crops"}, "batch": 4},
     "per voxel, points": PER_VOXEL | {"sampling": POINTS, "batch": 1},
     "paper's SliceSet, points": PER_VOXEL | {"network": {"family": "paper"}, "sampling": POINTS, "batch": 1},
 }

@@ -109,7 +109,8 @@ def _by_engine(
         (to_y, from_y) = _overlap(layout.first_row, layout.n_rows, filtered.shape[1])
         (to_x, from_x) = _overlap(int(first_column), layout.n_columns, filtered.shape[2])
         values[t, to_y, to_x] = filtered[t, from_y, from_x].cpu().numpy()
-    return engine.evaluate(grid, Strips.of(layout, values, tilts_deg), slices)[0]
+    with torch.autocast(filtered.device.type, dtype, enabled=dtype != torch.float32):  # weights are float32
+        return engine.evaluate(grid, Strips.of(layout, values, tilts_deg), slices)[0]
 
 
 def _overlap(first: int, count: int, size: int) -> tuple[slice, slice]:

@@ -1,0 +1,160 @@
+"""What workers are worth: two against one, Dask and Zarr against computing alone, and idle time between tomograms.
+
+    python benchmarks/workers.py OUT [--model default-wavelet] [--memory 600MB] [--size 128 384 384] [--series 4]
+
+Noise is reconstructed: its values do not matter. A worker has one thread and, where the system allows, a core of its
+own. Give it an idle machine; the medians of `--repeat` runs, in turn, are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import mrcfile
+import numpy as np
+import torch
+from distributed import Client, LocalCluster
+
+from cryolithe_stream.batch import BatchRecord, Job, run_batch
+from cryolithe_stream.engines import Strips
+from cryolithe_stream.run import RunOptions, plan_run, reconstruct_series
+from cryolithe_stream.run.job import reconstructor_for
+
+TILTS_DEG = np.linspace(-60, 60, 41)
+
+
+@dataclass(slots=True, eq=False)
+class Clock:
+    """When blocks began and when the last one was done."""
+
+    began: float = 0.0
+    ended: float = 0.0
+    watching: bool = False
+
+    def phase(self, name: str, total: int, unit: str) -> None:
+        """Blocks begin, or something else does."""
+        self.watching = name == "reconstructing"
+        if self.watching:
+            self.began = time.monotonic()
+
+    def advance(self, n: int, voxels: int = 0) -> None:
+        """A block is done, while there are any."""
+        if self.watching:
+            self.ended = time.monotonic()
+
+    def message(self, text: str) -> None:
+        """Nothing."""
+
+
+def write_noise(folder: Path, name: str, shape_yx: tuple[int, int]) -> dict[str, Any]:
+    """A tilt series of noise, 10 Å a pixel, and the options that name it."""
+    stack, angles = folder / f"{name}.mrc", folder / f"{name}.tlt"
+    if not stack.exists():
+        values = np.random.default_rng(0).standard_normal((len(TILTS_DEG), *shape_yx), dtype=np.float32)
+        with mrcfile.new(stack) as file:
+            file.set_data(values)
+            file.set_image_stack()
+            file.voxel_size = 10.0
+        np.savetxt(angles, TILTS_DEG, fmt="%.2f")
+    return {"stack": stack, "angles": angles}
+
+
+def seconds_of_blocks(options: RunOptions, cores: set[int]) -> tuple[float, int]:
+    """Wall time from the first block's start to the last one's end, and how many there were."""
+    clock, all_cores = Clock(), os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        figures = reconstruct_series(options, clock).figures
+    finally:
+        os.sched_setaffinity(0, all_cores)
+    return clock.ended - clock.began, figures["blocks"]
+
+
+def seconds_alone(options: RunOptions) -> float:
+    """Processor time of the same blocks in this process, without reading, writing or scheduling."""
+    survey = plan_run(options).survey
+    torch.set_num_threads(1)
+    made = reconstructor_for(survey.recipe, survey.frame, survey.model)
+    spent, warm = 0.0, False
+    for block in survey.plan:
+        layout = made.layout(block.volume_box, TILTS_DEG)
+        strips = Strips.of(layout, np.ones(layout.shape, np.float32), TILTS_DEG)
+        if not warm:
+            made.voxels(block.volume_box, strips)
+            warm = True
+        began = time.monotonic()
+        made.voxels(block.volume_box, strips)
+        spent += time.monotonic() - began
+    return spent
+
+
+def idle_shares(jobs: list[Job], folder: Path) -> tuple[float, float]:
+    """Idle time of two workers in a batch: from its first to its last block, and from its first to its last task."""
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        client.get_task_stream(count=1)  # from here on tasks are kept
+        shared = [
+            replace(job, options=job.options.model_copy(update={"cluster": cluster.scheduler_address})) for job in jobs
+        ]
+        with BatchRecord.open(folder) as record:
+            run_batch(shared, record)
+        stream = client.get_task_stream(count=1_000_000)
+    spans = [
+        (entry["worker"], "-block-" in str(entry["key"]), part["start"], part["stop"])
+        for entry in stream
+        for part in entry["startstops"]
+        if part["action"] == "compute"
+    ]
+    blocks = [span for span in spans if span[1]]
+    return _idle(spans, blocks), _idle(spans, spans)
+
+
+def _idle(spans: list[tuple[str, bool, float, float]], within: list[tuple[str, bool, float, float]]) -> float:
+    """Share of two workers' time, from the first to the last of `within`, in which none of `spans` ran."""
+    first, last = min(span[2] for span in within), max(span[3] for span in within)
+    busy = sum(max(0.0, min(stop, last) - max(start, first)) for _, _, start, stop in spans)
+    return 1 - busy / (2 * (last - first))
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--model", default="default-wavelet")
+    parser.add_argument("--memory", default="600MB", help="small, for many blocks")
+    parser.add_argument("--size", type=int, nargs=3, default=(128, 384, 384), metavar=("Z", "Y", "X"))
+    parser.add_argument("--series", type=int, default=4)
+    parser.add_argument("--repeat", type=int, default=3)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    z, y, x = args.size
+    cores = sorted(os.sched_getaffinity(0))[:2]
+
+    def options(name: str, **more: Any) -> RunOptions:
+        given = write_noise(args.out, "noise", (y, x)) | {"model": args.model, "memory": args.memory, "thickness": z}
+        return RunOptions.merged({**given, "output": args.out / f"{name}.ome.zarr", **more})
+
+    alone, one, two, blocks = [], [], [], 0
+    for turn in range(args.repeat):
+        alone.append(seconds_alone(options("alone")))
+        seconds, blocks = seconds_of_blocks(options(f"one{turn}", cluster="local:1"), {cores[0]})
+        one.append(seconds)
+        two.append(seconds_of_blocks(options(f"two{turn}", cluster="local:2"), set(cores))[0])
+    a, b, c = (statistics.median(figures) for figures in (alone, one, two))
+    print(f"{blocks} blocks; medians of {args.repeat}: alone {a:.1f} s, one worker {b:.1f} s, two {c:.1f} s")
+    print(f"two workers over one: {b / c:.2f}; Dask and Zarr over computing alone: {100 * (b / a - 1):.1f} %")
+    jobs = [Job(f"series{n}", options(f"series{n}")) for n in range(args.series)]
+    between, overall = idle_shares(jobs, args.out)
+    print(f"batch of {args.series}: idle {100 * between:.1f} % from first to last block, {100 * overall:.1f} % in all")
+
+
+if __name__ == "__main__":
+    main()
