@@ -24,7 +24,7 @@ Status = Literal["done", "already complete", "failed"]
 class Outcome:
     """What became of one series: its tomograms, or the `reason` why there are none; `seconds` of wall time.
 
-    `figures` are those of the run (`RunResult.figures`).
+    `figures` are those of the run (`RunResult.figures`); `source` tells where fetched files came from, and the options.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Outcome:
     reason: str = ""
     warnings: tuple[str, ...] = ()
     figures: Mapping[str, Any] | None = None
+    source: Mapping[str, Any] | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -81,10 +82,11 @@ class BatchRecord:
     def add(self, outcome: Outcome) -> None:
         """Record an outcome; it is on the disk when this returns. A later one of the same series replaces it.
 
-        That a series is complete already adds nothing to how it was completed.
+        That a series is complete already adds nothing to how it was completed, unless it tells where it came from.
         """
         known = self._outcomes.get(outcome.name)
-        if outcome.status == "already complete" and known is not None and known.is_complete:
+        completed = known is not None and known.is_complete and (known.source is not None or outcome.source is None)
+        if outcome.status == "already complete" and completed:
             return
         self._journal.append(outcome.name, outcome.to_json())
         self._outcomes[outcome.name] = outcome

@@ -90,8 +90,8 @@ class GroupStream:
 
     Groups are fetched ahead, in their order, as long as they fit beside those that are not released yet. One that is
     larger than the budget, or of which the server does not have a file, comes with `failed` instead of files. What a
-    killed predecessor left is used where its group comes again, and deleted where room is needed. The client ends with
-    the stream.
+    killed predecessor left is used where its group comes again, and deleted where room is needed; of files that are in
+    no group here, `precious` ones stay and `obsolete` ones go. The client ends with the stream.
     Raises OutputError for a folder that holds anything else or is in use, and when the disk is full; ServerLostError
     when the server does not answer any more; InputError when one thread asks for the next group while those that it
     has not released leave no room for it.
@@ -106,8 +106,11 @@ class GroupStream:
         budget_bytes: int,
         connections: int = 4,
         progress: Progress | None = None,
+        precious: Iterable[RemoteFile] = (),
+        obsolete: Iterable[RemoteFile] = (),
     ) -> None:
         check_connections(connections)
+        self._precious, self._obsolete = precious, obsolete
         self._client, self._groups, self._folder = client, groups, Path(folder)
         self._connections, self._progress = connections, progress or NoProgress()
         self._room = Room(self._folder, budget_bytes)
@@ -124,7 +127,7 @@ class GroupStream:
         self._lock.__enter__()
         try:
             with output_faults(self._folder):
-                self._room.take_folder()
+                self._room.take_folder(precious=self._precious, obsolete=self._obsolete)
         except BaseException:
             self._lock.__exit__(None, None, None)
             raise
@@ -157,16 +160,16 @@ class GroupStream:
             raise InputError(f"no group {name} comes any more", fix="Take each group once")
         return fetched
 
+    @property
+    def fault(self) -> BaseException | None:
+        """What ended the stream before its last group: the same is raised for every group that did not come."""
+        return self._error
+
     def halt(self) -> None:
         """End all transfers; threads that wait for a group get a StoppedError."""
         self._client.halt()
         with self._changed:
             self._changed.notify_all()
-
-    def discard(self, files: Iterable[RemoteFile]) -> None:
-        """Delete what a predecessor left of files that no group of this stream has."""
-        with self._changed, output_faults(self._folder):
-            self._room.delete(files)
 
     def release(self, fetched: FetchedGroup) -> None:
         """Delete a group's files; see `FetchedGroup.release`."""

@@ -24,8 +24,11 @@ class Room:
         self._reserved: dict[str, int] = {}
         self._left: dict[Path, int] = {}
 
-    def take_folder(self) -> None:
-        """Claim the folder, and count what is in it as left over. Raises OutputError when it holds anything else."""
+    def take_folder(self, *, precious: Iterable[RemoteFile], obsolete: Iterable[RemoteFile]) -> None:
+        """Claim the folder, and count what is in it as left over, but precious files as kept; obsolete ones go.
+
+        Raises OutputError when it holds anything else.
+        """
         others = [path for path in self.folder.iterdir() if path.name != LOCK]
         if others and not (self.folder / MARK).is_file():
             raise OutputError(f"{self.folder} holds other files, and this deletes files", fix="Name an empty folder")
@@ -33,6 +36,9 @@ class Room:
         found = [path for path in self.folder.rglob("*") if path.is_file() and not path.is_symlink()]
         stamps = {path: path.stat() for path in found if path.name not in (LOCK, MARK)}
         self._left = {path: stamps[path].st_size for path in sorted(stamps, key=lambda path: stamps[path].st_mtime)}
+        for file in precious:
+            self.kept_bytes += self._left.pop(place_below(self.folder, file.path), 0)
+        self.delete(obsolete)
         self._make_room()
 
     def has(self, name: str) -> bool:
