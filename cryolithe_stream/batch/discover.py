@@ -85,9 +85,10 @@ def discover_series(
 ) -> Discovery:
     """Every tilt series under a folder, or in an entry's tree, by a recipe or by the shipped one that finds most.
 
-    `options` are fields of `RunOptions` that hold for every series. Each series is read as `run` reads it, but for
-    its frames; of one that is elsewhere names alone are known, and an entry with a recipe of its own is searched by
-    that. Names are paths from the source, all apart. Raises MissingFileError or InputError for the source.
+    `options` are fields of `RunOptions` that hold for every series; `halves` that is False leaves half stacks out. Each
+    series is read as `run` reads it, but for its frames; of one that is elsewhere names alone are known, and an entry
+    with a recipe of its own is searched by that. Names are paths from the source, all apart.
+    Raises MissingFileError or InputError for the source.
     """
     tree = source if isinstance(source, Tree) else walk(source)
     if tree.sizes is not None and recipe is None:
@@ -209,7 +210,8 @@ def _series(search: _Search, candidate: _Candidate) -> Found | str:
             return f"ambiguous: {len(hits)} files could be its {role}, among them {hits[0]} and {hits[1]}"
         if hits:
             files[role] = root / hits[0]
-    if ("odd" in files) != ("even" in files):
+    refused = {**layout.options, **search.options}.get("halves") is False
+    if refused or ("odd" in files) != ("even" in files):
         files = {role: path for role, path in files.items() if role not in ("odd", "even")}
     series = Series(candidate.name, root / candidate.path, options=layout.options, beside=(), **files)
     result = search.examined(series)

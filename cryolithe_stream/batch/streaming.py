@@ -81,7 +81,7 @@ def run_streamed(
     budget = streaming.budget()
     progress.message(
         f"{len(rest)} of {len(entry.jobs)} series to do, {len(done)} are complete and not fetched again; raw files "
-        f"take at most {budget / 2**30:.3g} GiB of {streaming.scratch}"
+        f"take at most {budget / 1e9:.3g} GB of {streaming.scratch}"
     )
     old = [file for job in done.values() for file in entry.files(job)]
     with GroupStream(
@@ -158,9 +158,9 @@ class FilesOfEntry:
         fetched = self._stream.take(job.name)
         try:
             if fetched.failed:
-                raise RemoteError(_reason(fetched), fix="The same command tries it again")
+                raise RemoteError(_reason(fetched))
             n_bytes = sum(path.stat().st_size for path in fetched.paths)
-            progress.message(f"fetched, {len(fetched.paths)} files, {n_bytes / 2**20:,.1f} MiB")
+            progress.message(f"fetched, {len(fetched.paths)} files, {n_bytes / 1e6:,.1f} MB")
             yield Ready(self._options(job), self._entry.made_of(job, fetched.group.files))
         except BaseException as error:
             self._end(fetched, error)

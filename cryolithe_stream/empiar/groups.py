@@ -258,7 +258,7 @@ class GroupStream:
             while not self._room.fits(needed) and not self._client.stop.is_set():
                 if needed > self._room.budget_bytes - self._room.kept_bytes:
                     kept = f", of which {self._room.kept_bytes} are kept" if self._room.kept_bytes else ""
-                    return f"it has {needed} bytes, the budget of disk is {self._room.budget_bytes}{kept}"
+                    return f"it needs {needed} bytes, the budget of disk is {self._room.budget_bytes}{kept}"
                 self._wanted = needed
                 self._changed.notify_all()
                 self._changed.wait()

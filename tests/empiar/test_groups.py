@@ -77,7 +77,7 @@ def test_a_group_larger_than_the_budget_comes_without_files_and_others_go_on(fil
         for fetched in stream:
             with fetched:
                 found.append((fetched.group.name, len(fetched.paths), fetched.failed))
-    reason = "it has 90900 bytes, the budget of disk is 80000"
+    reason = "it needs 90900 bytes, the budget of disk is 80000"
     assert found == [("data/run0", 2, ()), ("data/run1", 0, (("data/run1", reason),)), ("data/run2", 2, ())]
     assert not filled.asked("/files/10499/data/run1/run1.st")
 
@@ -88,7 +88,7 @@ def test_groups_that_are_kept_leave_less_for_others(filled, client, tmp_path):
         for fetched in stream:
             reasons += [reason for _, reason in fetched.failed]
             fetched.keep()
-    assert reasons == ["it has 39900 bytes, the budget of disk is 80000, of which 79800 are kept"]
+    assert reasons == ["it needs 39900 bytes, the budget of disk is 80000, of which 79800 are kept"]
     assert len(stored(tmp_path / "s")) == 4
 
 
