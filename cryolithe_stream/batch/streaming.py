@@ -24,6 +24,7 @@ from cryolithe_stream.empiar import Client, FetchedGroup, Group, GroupStream, Re
 from cryolithe_stream.errors import CryolitheWarning, InputError, MemoryBudgetError, OutputError, RemoteError
 from cryolithe_stream.run import Progress, RunOptions
 from cryolithe_stream.run.progress import Silent
+from cryolithe_stream.run.survey import describe_differences
 from cryolithe_stream.store import output_faults
 
 
@@ -76,14 +77,15 @@ def run_streamed(
     client, progress = Client(streaming.server), progress or Silent()
     entry = _Entry(manifest, folder, streaming)
     known = read_outcomes(folder)
-    done = {job.name: job for job in entry.jobs if entry.is_complete(job, known.get(job.name))}
-    rest = [job for job in entry.jobs if job.name not in done]
+    stand = {job.name: entry.difference(job, known[job.name]) for job in entry.jobs if entry.stands(job, known)}
+    rest = [job for job in entry.jobs if job.name not in stand or (stand[job.name] and job.options.overwrite)]
+    done = [job for job in entry.jobs if stand.get(job.name) == ""]
     budget = streaming.budget()
     progress.message(
         f"{len(rest)} of {len(entry.jobs)} series to do, {len(done)} are complete and not fetched again; raw files "
         f"take at most {budget / 1e9:.3g} GB of {streaming.scratch}"
     )
-    old = [file for job in done.values() for file in entry.files(job)]
+    old = [file for job in done for file in entry.files(job)]
     with GroupStream(
         client,
         [Group(job.name, entry.files(job)) for job in rest],
@@ -96,9 +98,21 @@ def run_streamed(
         files = FilesOfEntry(entry, stream)
         ran = run_batch(rest, record, at_once=at_once, progress=progress, files=files).outcomes if rest else ()
     outcomes = {outcome.name: outcome for outcome in ran}
-    for name in done:
-        outcomes[name] = Outcome(name, "already complete", outputs=known[name].outputs)
+    for job in entry.jobs:
+        if job.name not in outcomes:
+            outcomes[job.name] = _not_fetched(job, stand[job.name], known[job.name].outputs)
+            if stand[job.name]:
+                progress.message(f"{job.name}: failed: {outcomes[job.name].reason}")
     return BatchResult(tuple(outcomes[job.name] for job in entry.jobs), record.report())
+
+
+def _not_fetched(job: Job, difference: str, outputs: tuple[str, ...]) -> Outcome:
+    """The outcome of a job whose tomograms stand there, as it should have made them or not."""
+    if not difference:
+        return Outcome(job.name, "already complete", outputs=outputs)
+    fix = "Name another output folder, or delete it"
+    error = OutputError(f"{job.options.output} exists and is another reconstruction: {difference}", fix=fix)
+    return Outcome(job.name, "failed", outputs=outputs, reason=str(error))
 
 
 class _Entry:
@@ -125,16 +139,22 @@ class _Entry:
         options = {**job.options.describes_voxels(), "model": job.options.model}
         return {"entry": f"EMPIAR-{number_of(self.manifest.source)}", "files": told, "options": options}
 
-    def is_complete(self, job: Job, known: Outcome | None) -> bool:
-        """Whether the job's tomograms are there, made of the same files with the same options."""
-        if known is None or not known.is_complete or not known.outputs or known.source is None:
+    def stands(self, job: Job, known: Mapping[str, Outcome]) -> bool:
+        """Whether the job's tomograms are there, and the record tells what they were made of."""
+        made, output = known.get(job.name), job.options.output
+        if made is None or not made.is_complete or not made.outputs or made.source is None:
             return False
+        whole = all((output.parent / Path(path).name).exists() for path in made.outputs)
+        return whole and not output.with_name(output.name + ".partial").exists()
+
+    def difference(self, job: Job, made: Outcome) -> str:
+        """How the job's tomograms differ from what it would make now, as far as the record tells; else empty."""
+        assert made.source is not None
         wanted = self.made_of(job, self.files(job))
-        same = known.source.get("options") == wanted["options"] and known.source.get("entry") == wanted["entry"]
-        output = job.options.output
-        whole = all((output.parent / Path(path).name).exists() for path in known.outputs)
-        begun = output.with_name(output.name + ".partial").exists()
-        return same and set(known.source["files"]) == set(wanted["files"]) and whole and not begun
+        if made.source["entry"] != wanted["entry"] or set(made.source["files"]) != set(wanted["files"]):
+            return "it was made of other files"
+        was = made.source["options"]
+        return "" if was == wanted["options"] else describe_differences(was, wanted["options"])
 
 
 class FilesOfEntry:

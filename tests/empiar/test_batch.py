@@ -61,7 +61,9 @@ def test_an_entry_becomes_tomograms_on_a_disk_that_holds_two_series(public, clea
     assert told.out.splitlines()[-1] == "0 done, 0 failed, 5 skipped"
     assert "0 of 5 series to do, 5 are complete and not fetched again" in told.err
     assert main([*words(out, "--limit", "1"), "--thickness", "24"]) == 1
-    assert "is another reconstruction" in capsys.readouterr().err
+    assert "is another reconstruction: thickness was 20, is 24" in capsys.readouterr().err
+    assert main(words(out, "--limit", "1")) == 0, "the record still tells how it was completed"
+    assert not public.requests
 
 
 @pytest.mark.timeout(120)
