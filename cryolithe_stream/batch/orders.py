@@ -62,11 +62,10 @@ class Orders:
         place = folder / FOLDER
         if not (place / _GIVEN).exists():
             raise MissingFileError(f"{folder} holds no batch", fix="Name the output folder of batch run")
-        kept = []
-        for path in (place / _GIVEN, place / _STREAMING):
-            try:
-                kept.append(json.loads(path.read_bytes()))
-            except (OSError, ValueError) as error:
-                raise DamagedStoreError(f"{path} cannot be read", fix="Start batch run again") from error
-        given, streaming = kept
-        return cls(read_manifest(place / _MANIFEST), given, streaming and Streaming.from_json(streaming))
+        try:
+            given = json.loads((place / _GIVEN).read_bytes())
+            streaming = json.loads((place / _STREAMING).read_bytes())
+            how = None if streaming is None else Streaming.from_json(streaming)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DamagedStoreError(f"what {place} keeps cannot be read", fix="Start batch run again") from error
+        return cls(read_manifest(place / _MANIFEST), given, how)

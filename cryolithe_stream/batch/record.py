@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
@@ -55,12 +56,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchRecord:
-    """The record of a batch, held by one writer until it is closed or dies."""
+    """The record of a batch, held by one process, any thread of it, until it is closed or dies."""
 
     folder: Path
     _journal: Journal
     _lock: WriterLock
     _outcomes: dict[str, Outcome]
+    _guard: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def open(cls, folder: Path) -> BatchRecord:
@@ -84,12 +86,13 @@ class BatchRecord:
 
         That a series is complete already adds nothing to how it was completed, unless it tells where it came from.
         """
-        known = self._outcomes.get(outcome.name)
-        completed = known is not None and known.is_complete and (known.source is not None or outcome.source is None)
-        if outcome.status == "already complete" and completed:
-            return
-        self._journal.append(outcome.name, outcome.to_json())
-        self._outcomes[outcome.name] = outcome
+        with self._guard:
+            known = self._outcomes.get(outcome.name)
+            completed = known is not None and known.is_complete and (known.source is not None or outcome.source is None)
+            if outcome.status == "already complete" and completed:
+                return
+            self._journal.append(outcome.name, outcome.to_json())
+            self._outcomes[outcome.name] = outcome
 
     def report(self) -> Path:
         """Write all outcomes as JSON, `batch-report.json` in the output folder; returns its path."""

@@ -116,12 +116,12 @@ def run_batch(
 def _run_all(
     jobs: Sequence[Job], workers: Workers, at_once: int, record: BatchRecord, told: _Told, files: Files
 ) -> dict[str, Outcome]:
-    """The outcome of every job by its name, each recorded as it ends."""
+    """The outcome of every job by its name, each recorded as it ends: completed ones before their files may go."""
     outcomes: dict[str, Outcome] = {}
     with ThreadPoolExecutor(at_once, thread_name_prefix="series") as pool:
         views = [workers.shared_at(-number) for number in range(len(jobs))]
         running: set[Future[Outcome]] = {
-            pool.submit(_run_one, job, files, view, told) for job, view in zip(jobs, views, strict=True)
+            pool.submit(_run_one, job, files, view, record, told) for job, view in zip(jobs, views, strict=True)
         }
         try:
             while running:
@@ -130,7 +130,8 @@ def _run_all(
                     if files.fault is not None and future.exception() is files.fault:
                         continue
                     outcome = future.result()
-                    record.add(outcome)
+                    if not outcome.is_complete:
+                        record.add(outcome)
                     outcomes[outcome.name] = outcome
                     told.ended(outcome)
         except BaseException:
@@ -145,7 +146,7 @@ def _run_all(
     return outcomes
 
 
-def _run_one(job: Job, files: Files, workers: Workers, told: _Told) -> Outcome:
+def _run_one(job: Job, files: Files, workers: Workers, record: BatchRecord, told: _Told) -> Outcome:
     """One series from start to end. Raises what no other series can go on after: ClusterLostError, the files' fault."""
     began = time.monotonic()
     with told.about(job.name) as heard:
@@ -155,6 +156,12 @@ def _run_one(job: Job, files: Files, workers: Workers, told: _Told) -> Outcome:
                 with output_faults(job.options.output):
                     job.options.output.parent.mkdir(parents=True, exist_ok=True)
                 result = reconstruct_series(ready.options, heard, workers=workers)
+                outputs = tuple(str(path) for path in result.outputs)
+                status: Status = "already complete" if result.status == "already complete" else "done"
+                outcome = Outcome(
+                    job.name, status, _since(began), outputs, "", tuple(heard.warnings), result.figures, ready.source
+                )
+                record.add(outcome)
         except ClusterLostError:
             raise
         except Exception as error:  # whatever is wrong with one series, the others go on
@@ -162,11 +169,7 @@ def _run_one(job: Job, files: Files, workers: Workers, told: _Told) -> Outcome:
                 raise
             reason = str(error) if isinstance(error, CryolitheError) else f"{type(error).__name__}: {error}"
             return Outcome(job.name, "failed", _since(began), reason=reason, warnings=tuple(heard.warnings))
-        outputs = tuple(str(path) for path in result.outputs)
-        status: Status = "already complete" if result.status == "already complete" else "done"
-        return Outcome(
-            job.name, status, _since(began), outputs, "", tuple(heard.warnings), result.figures, ready.source
-        )
+        return outcome
 
 
 def _since(began: float) -> float:

@@ -207,4 +207,4 @@ class FilesOfEntry:
 
 def _reason(fetched: FetchedGroup) -> str:
     (_, first), *others = fetched.failed
-    return f"not fetched: {first.rstrip('.')}" + (f"; and {len(others)} more files" if others else "")
+    return f"not fetched: {first.rstrip('.')}" + (f"; and {len(others)} more" if others else "")

@@ -66,7 +66,7 @@ def test_an_entry_becomes_tomograms_on_a_disk_that_holds_two_series(public, clea
     assert not public.requests
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_batch_that_is_killed_goes_on_and_fetches_nothing_complete_again(public, clean, tmp_path):
     out = tmp_path / "out"
     public.behaviours[f"/files/{TOP}/p4/p4.st"] = ["stall:90000"]
@@ -75,7 +75,7 @@ def test_a_batch_that_is_killed_goes_on_and_fetches_nothing_complete_again(publi
         [sys.executable, "-m", "cryolithe_stream_cli", *words(out)],
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 200
     while raw(out).get("p4.st.partial", 0) < 90_000 or not complete(out):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
