@@ -175,8 +175,7 @@ class GroupStream:
         """Delete a group's files; see `FetchedGroup.release`."""
         with self._changed:
             if self._held.pop(fetched.group.name, None) is not None:
-                self._room.delete(fetched.group.files)
-                self._room.free(fetched.group.name)
+                self._room.free(fetched.group.name, fetched.group.files)
                 self._changed.notify_all()
 
     def set_aside(self, fetched: FetchedGroup) -> None:

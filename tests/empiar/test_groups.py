@@ -82,6 +82,20 @@ def test_a_group_larger_than_the_budget_comes_without_files_and_others_go_on(fil
     assert not filled.asked("/files/10499/data/run1/run1.st")
 
 
+def test_a_file_that_two_groups_have_stays_while_one_is_in_use(filled, client, tmp_path):
+    first, second, _ = groups_of(client)
+    shared = next(file for file in first.files if file.path.endswith(".tlt"))
+    groups = [first, Group("b", (*second.files, shared))]
+    with GroupStream(client, groups, tmp_path / "s", budget_bytes=90_000) as stream:
+        one, two = next(stream), next(stream)
+        one.release()
+        assert not (tmp_path / "s/data/run0/run0.st").exists()
+        assert all(path.exists() for path in two.paths) and len(two.paths) == 3
+        two.release()
+        assert stored(tmp_path / "s") == {}
+    assert len(filled.asked("/files/10499/" + shared.path)) == 1
+
+
 def test_groups_that_are_kept_leave_less_for_others(filled, client, tmp_path):
     with GroupStream(client, groups_of(client), tmp_path / "s", budget_bytes=80_000) as stream:
         reasons = []
