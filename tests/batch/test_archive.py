@@ -59,7 +59,34 @@ def of_stacks(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("make", [of_11830, of_etomo, of_stacks])
+def of_two_axes(folder: Path) -> Path:
+    for letter in "ab":
+        series(folder / "TS", f"TS{letter}")
+        (folder / "TS" / f"tilt{letter}.com").write_text(
+            f"$tilt -StandardInput\nInputProjections TS{letter}.ali\nTILTFILE TS{letter}.tlt\nEXCLUDELIST 2\n"
+        )
+    return folder
+
+
+def of_aretomo(folder: Path) -> Path:
+    stack(folder / "P.mrc")
+    angles(folder / "P_Imod" / "P_st.tlt")
+    transforms(folder / "P_Imod" / "P_st.xf")
+    return folder
+
+
+def of_portal(folder: Path) -> Path:
+    run = folder / "10000" / "TS_026"
+    stack(run / "TiltSeries" / "100" / "TS_026.mrc")
+    angles(run / "TiltSeries" / "100" / "TS_026.rawtlt")
+    transforms(run / "Alignments" / "101" / "TS_026.xf")
+    return folder
+
+
+LAYOUTS = pytest.mark.parametrize("make", [of_11830, of_etomo, of_stacks, of_two_axes, of_aretomo, of_portal])
+
+
+@LAYOUTS
 def test_lists_give_the_series_that_the_folder_gives(tmp_path, make):
     here = discover_series(make(tmp_path))
     there = discover_series(listed(tmp_path))
@@ -70,7 +97,7 @@ def test_lists_give_the_series_that_the_folder_gives(tmp_path, make):
         assert {role: path for role, path in relative(here, name).items() if role != "mdoc"}.items() <= found.items()
 
 
-@pytest.mark.parametrize("make", [of_11830, of_etomo, of_stacks])
+@LAYOUTS
 def test_what_is_fetched_of_a_series_is_all_that_reading_it_finds(tmp_path, make):
     """The series, alone with its files in another folder, is read from the same files."""
     here = {entry.series.name: entry.facts for entry in discover_series(make(tmp_path / "all")).found}
