@@ -62,6 +62,10 @@ class RemoteError(CryolitheError):
     """A server did not answer, or its answer cannot be used."""
 
 
+class ServerLostError(RemoteError):
+    """A server has gone: nothing more comes from it, whatever is asked for."""
+
+
 class CryolitheWarning(UserWarning):
     """Something was done that the user should know of."""
 

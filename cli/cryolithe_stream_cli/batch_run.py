@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cryolithe_stream.errors import InputError
+from cryolithe_stream_cli.archive import (
+    Connections,
+    Disk,
+    KeepRaw,
+    Limit,
+    Relist,
+    Scratch,
+    list_once,
+    refuse_unless_entry,
+    streaming_for,
+)
+from cryolithe_stream_cli.empiar import Attempts, Files, Match, Timeout, server_for
 from cryolithe_stream_cli.progress import progress_on, standard_error
 from cryolithe_stream_cli.show import duration, size
 from cryolithe_stream_cli.tables import print_table
 
 if TYPE_CHECKING:
-    from cryolithe_stream.batch import Manifest, Orders
+    from cryolithe_stream.batch import Job, Manifest, Orders
+    from cryolithe_stream.empiar import Server
+    from cryolithe_stream.run import Progress
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The output folder of batch run.")]
 AtOnce = Annotated[
@@ -31,20 +46,50 @@ Recipe = Annotated[
 ]
 
 
-def run(given: dict[str, Any], output: Output, recipe: Recipe = None, at_once: AtOnce = 3) -> None:
-    """Reconstruct every series of a manifest, or of a folder that is searched as `batch plan` does.
+def run(
+    given: dict[str, Any],
+    output: Output,
+    recipe: Recipe = None,
+    at_once: AtOnce = 3,
+    limit: Limit = None,
+    match: Match = None,
+    scratch: Scratch = None,
+    disk: Disk = None,
+    keep_raw: KeepRaw = False,
+    connections: Connections = 4,
+    relist: Relist = False,
+    files_url: Files = None,
+    timeout: Timeout = 60.0,
+    attempts: Attempts = 8,
+) -> None:
+    """Reconstruct every series of a manifest, of a folder that is searched as `batch plan` does, or of `empiar:ID`.
 
     The same command again does what is missing and what failed. Options of `run` hold for every series; a series' own
-    options in the manifest win. Exit code 1 when a series failed.
+    options in the manifest win. Of an entry of EMPIAR files are fetched a few series ahead, and deleted when their
+    tomogram is complete. Exit code 1 when a series failed.
     """
     from cryolithe_stream.batch import Orders
+    from cryolithe_stream.batch.archive import is_entry
     from cryolithe_stream.batch.plan import shared_options
 
     source = given.pop("source")
     if not source:
-        raise InputError("no manifest is named", fix="Name the file that batch plan wrote, or a folder of tilt series")
+        raise InputError(
+            "no manifest is named",
+            fix="Name the file that batch plan wrote, a folder of tilt series, or an entry as empiar:11830",
+        )
     options = shared_options(given)
-    _reconstruct(Orders(_manifest(Path(source).expanduser(), recipe, options), options), output, at_once)
+    server = server_for(None, files_url, timeout, attempts)
+    streaming = streaming_for(output, scratch, disk, keep_raw=keep_raw, connections=connections, server=server)
+    if is_entry(source):
+        manifest = _entry(source, server, match, recipe, options, output, relist=relist)
+    else:
+        refuse_unless_entry({"match": match, "relist": relist})
+        manifest = _manifest(Path(source).expanduser(), recipe, options)
+    if not is_entry(manifest.source):
+        refuse_unless_entry({"scratch": scratch, "disk": disk, "keep-raw": keep_raw})
+    manifest = replace(manifest, series=manifest.series[:limit])
+    _reconstruct(Orders(manifest, options, streaming if is_entry(manifest.source) else None), output, at_once)
 
 
 def retry(folder: Folder, at_once: AtOnce = 3) -> None:
@@ -67,6 +112,26 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
     typer.echo(", ".join(f"{count} {state}" for state, count in count_states(found).items()))
 
 
+def _entry(
+    source: str,
+    server: Server,
+    match: list[str] | None,
+    recipe: str | None,
+    options: dict[str, Any],
+    output: Path,
+    *,
+    relist: bool,
+) -> Manifest:
+    from cryolithe_stream.batch import Manifest, discover_series, find_recipe
+    from cryolithe_stream.batch.archive import entry_source
+
+    entry, chosen = entry_source(source), None if recipe is None else find_recipe(recipe)
+    found = discover_series(list_once(entry, server, match, output, anew=relist), chosen, options)
+    if not found.found:
+        raise InputError(f"no tilt series was found in {entry}", fix="batch plan tells what was left out, and why")
+    return Manifest.of(found, options)
+
+
 def _manifest(source: Path, recipe: str | None, options: dict[str, Any]) -> Manifest:
     from cryolithe_stream.batch import Manifest, discover_series, find_recipe, read_manifest
 
@@ -81,25 +146,30 @@ def _manifest(source: Path, recipe: str | None, options: dict[str, Any]) -> Mani
 
 
 def _reconstruct(orders: Orders, folder: Path, at_once: int) -> None:
-    from cryolithe_stream.batch import BatchRecord, run_batch
-    from cryolithe_stream.batch.estimate import estimate_batch
+    from cryolithe_stream.batch import BatchRecord
 
-    jobs = orders.jobs(folder)
     with BatchRecord.open(folder) as record, progress_on(standard_error()) as progress:
         orders.keep(folder)
-        takes = estimate_batch(jobs)
-        if takes.n_series:
-            unknown = f"; {takes.n_unknown} cannot be surveyed" if takes.n_unknown else ""
-            progress.message(
-                f"{takes.n_series} of {len(jobs)} series to do: about {size(takes.output_bytes)} and "
-                f"{duration(takes.seconds)} on this machine{unknown}"
-            )
-        result = run_batch(jobs, record, at_once=at_once, progress=progress)
+        if orders.streaming is None:
+            _tell_estimate(orders.jobs(folder), progress)
+        result = orders.run(folder, record, at_once=at_once, progress=progress)
     counts = result.counts()
     typer.echo(f"report: {result.report}")
     typer.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
     if counts["failed"]:
         raise typer.Exit(1)
+
+
+def _tell_estimate(jobs: list[Job], progress: Progress) -> None:
+    from cryolithe_stream.batch.estimate import estimate_batch
+
+    takes = estimate_batch(jobs)
+    if takes.n_series:
+        unknown = f"; {takes.n_unknown} cannot be surveyed" if takes.n_unknown else ""
+        progress.message(
+            f"{takes.n_series} of {len(jobs)} series to do: about {size(takes.output_bytes)} and "
+            f"{duration(takes.seconds)} on this machine{unknown}"
+        )
 
 
 def _spent(seconds: float) -> str:

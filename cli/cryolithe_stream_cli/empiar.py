@@ -19,9 +19,9 @@ from cryolithe_stream_cli.progress import standard_error
 from cryolithe_stream_cli.show import size as bytes_text
 
 if TYPE_CHECKING:
-    from cryolithe_stream.empiar import Client, Outcome, Tree
+    from cryolithe_stream.empiar import Client, Outcome, Server, Tree
 
-_SERVER = "Server"
+_SERVER = "Server of EMPIAR"
 _STDOUT = Path("-")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="EMPIAR-10499, 10499, its DOI or the address of its page.")]
@@ -165,15 +165,22 @@ def fetch_entry(
         raise typer.Exit(1)
 
 
-def _client(api_url: str | None, files_url: str | None, timeout: float, attempts: int) -> Client:
-    from cryolithe_stream.empiar import Client, Server
+def server_for(api_url: str | None, files_url: str | None, timeout: float, attempts: int) -> Server:
+    """The server that the options name. Raises InputError for addresses that are none."""
+    from cryolithe_stream.empiar import Server
 
     given: dict[str, Any] = {"timeout_s": timeout, "attempts": attempts}
     if api_url:
         given["api_url"] = api_url
     if files_url:
         given["files_url"] = files_url
-    return Client(Server(**given))
+    return Server(**given)
+
+
+def _client(api_url: str | None, files_url: str | None, timeout: float, attempts: int) -> Client:
+    from cryolithe_stream.empiar import Client
+
+    return Client(server_for(api_url, files_url, timeout, attempts))
 
 
 def _number(entry: str) -> str:
@@ -185,10 +192,12 @@ def _number(entry: str) -> str:
 def _tree(client: Client, number: str, match: Sequence[str] | None, bounds: Any = None) -> Tree:
     from cryolithe_stream.empiar import Bounds, Patterns, Tree
 
-    def tell(line: str) -> None:
-        typer.echo(f"warning: {line}", err=True)
+    return Tree(client, number, Patterns.parse(match or ()), bounds or Bounds(), warn)
 
-    return Tree(client, number, Patterns.parse(match or ()), bounds or Bounds(), tell)
+
+def warn(line: str) -> None:
+    """Tell what was passed over."""
+    typer.echo(f"warning: {line}", err=True)
 
 
 def _check_json(target: Path | None) -> None:

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cryolithe_stream_cli.show import size as bytes_text
+
 if TYPE_CHECKING:
     from cryolithe_stream.batch import Discovery
     from cryolithe_stream.batch.discover import Found
@@ -19,11 +21,14 @@ _NARROWEST = 100  # of output that goes to no terminal
 
 def show_discovery(found: Discovery, output: Path, stream: TextIO) -> None:
     """Print a line for each series, one for each path that was left out, the recipe, and the counts last."""
+    from cryolithe_stream.batch.series import ListedFacts
+
     console = Console(file=stream, highlight=False, width=None if stream.isatty() else _width(found))
     if found.found:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("series", "views", "size", "pixel", "alignment", "halves"):
-            table.add_column(name, justify="right" if name in ("views", "size", "pixel") else "left", overflow="fold")
+        known = ("files", "size") if isinstance(found.found[0].facts, ListedFacts) else ("views", "size", "pixel")
+        for name in ("series", *known, "alignment", "halves"):
+            table.add_column(name, justify="right" if name in known else "left", overflow="fold")
         for entry in found.found:
             table.add_row(*(Text(cell) for cell in _row(found, entry)))
         console.print(table)
@@ -56,7 +61,14 @@ def printable(text: str) -> str:
 
 
 def _row(found: Discovery, entry: Found) -> Iterable[str]:
+    from cryolithe_stream.batch.series import ListedFacts
+
     series, facts = entry.series, entry.facts
+    halves = "yes" if series.odd is not None else "-"
+    if isinstance(facts, ListedFacts):
+        alignment = _from(found, facts.alignment_from) if facts.alignment_from else "-"
+        yield from (series.name, str(facts.n_files), bytes_text(facts.n_bytes), alignment, halves)
+        return
     views, rows, columns = facts.shape_vyx
     left = f" -{_count(facts.left_out)}" if facts.left_out else ""
     pixel = "" if facts.pixel_from == "header" else f" ({_from(found, facts.pixel_from)})"
@@ -65,7 +77,7 @@ def _row(found: Discovery, entry: Found) -> Iterable[str]:
     yield f"{columns} x {rows}"
     yield f"{facts.pixel_angstrom:.4g} Å{pixel}"
     yield _from(found, facts.alignment_from) if facts.alignment_from else "none: taken as aligned"
-    yield "yes" if series.odd is not None else "-"
+    yield halves
 
 
 def _from(found: Discovery, place: str) -> str:
@@ -88,6 +100,8 @@ def _width(found: Discovery) -> int:
 
 
 def _summary(found: Discovery, output: Path) -> Iterable[str]:
+    from cryolithe_stream.batch.series import ListedFacts
+
     others = [f"{name} {count}" for name, count in found.tried.items() if name != found.recipe.name and count]
     if len(found.tried) > 1:
         compared = f"; others find {', '.join(others)}" if others else "; no other finds any"
@@ -97,6 +111,9 @@ def _summary(found: Discovery, output: Path) -> Iterable[str]:
     if noted:
         yield f"{noted} series come with warnings (--json - tells them)."
     if found.found:
+        listed = [entry.facts.n_bytes for entry in found.found if isinstance(entry.facts, ListedFacts)]
+        if listed:
+            yield f"about {bytes_text(sum(listed))} to fetch; no file was read yet"
         yield f"{len(found.found)} series found, {len(found.skipped)} skipped → {output}"
     else:
         yield f"0 series found, {len(found.skipped)} skipped; nothing written"

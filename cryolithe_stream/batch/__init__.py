@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cryolithe_stream.batch.record import BatchRecord, Outcome, read_outcomes
     from cryolithe_stream.batch.runner import BatchResult, Job, run_batch
     from cryolithe_stream.batch.series import Series
+    from cryolithe_stream.batch.streaming import Streaming, run_streamed
 
 __all__ = [
     "BatchRecord",
@@ -24,11 +25,13 @@ __all__ = [
     "Outcome",
     "Recipe",
     "Series",
+    "Streaming",
     "discover_series",
     "find_recipe",
     "read_manifest",
     "read_outcomes",
     "run_batch",
+    "run_streamed",
 ]
 
 # Resolved on first use: a wrong option is told before torch and Dask are loaded.
@@ -42,11 +45,13 @@ _HOMES = {
     "Outcome": "record",
     "Recipe": "recipes",
     "Series": "series",
+    "Streaming": "streaming",
     "discover_series": "discover",
     "find_recipe": "recipes",
     "read_manifest": "manifest",
     "read_outcomes": "record",
     "run_batch": "runner",
+    "run_streamed": "streaming",
 }
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cryolithe_stream.batch.archive import by_names, number_of
 from cryolithe_stream.batch.examine import examine, what_it_is
 from cryolithe_stream.batch.names import Taken, safe_name
 from cryolithe_stream.batch.patterns import Match, filled, found_by
 from cryolithe_stream.batch.recipes import Layout, Recipe, shipped_recipes
-from cryolithe_stream.batch.series import Facts, Series
+from cryolithe_stream.batch.series import Facts, ListedFacts, Series
 from cryolithe_stream.batch.tree import Skipped, Tree, walk
 from cryolithe_stream.errors import InputError
 
@@ -27,7 +28,7 @@ class Found:
     """A series that can be run, and what is known of it."""
 
     series: Series
-    facts: Facts
+    facts: Facts | ListedFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,32 +61,44 @@ class _Search:
     tree: Tree
     options: Mapping[str, Any]
     refused: dict[str, str] = field(default_factory=dict)
-    _known: dict[object, tuple[Series, Facts] | str] = field(default_factory=dict)
+    _known: dict[object, tuple[Series, Facts | ListedFacts] | str] = field(default_factory=dict)
 
-    def examined(self, series: Series) -> tuple[Series, Facts] | str:
-        """What `examine` says of a series, or the reason why it cannot be run."""
+    def examined(self, series: Series) -> tuple[Series, Facts | ListedFacts] | str:
+        """What `examine` says of a series, or names alone where it is elsewhere; or why it cannot be run."""
         key = (tuple(series.files().items()), repr(series.options))
         if key not in self._known:
             try:
-                self._known[key] = examine(series, self.options)
+                here = self.tree.sizes is None
+                self._known[key] = examine(series, self.options) if here else by_names(self.tree, series)
             except InputError as error:
-                self._known[key] = what_it_is(series.stack, error.what)
+                self._known[key] = self.tells(series.stack, error.what)
         known = self._known[key]
         return known if isinstance(known, str) else (replace(known[0], name=series.name), known[1])
 
+    def tells(self, stack: Path, otherwise: str) -> str:
+        """What a file that is no series looks like, where it can be read; else the reason `otherwise`."""
+        return what_it_is(stack, otherwise) if self.tree.sizes is None else otherwise
 
-def discover_series(source: Path, recipe: Recipe | None = None, options: Mapping[str, Any] | None = None) -> Discovery:
-    """Every tilt series under a folder, by a recipe or by the shipped one that finds most.
 
-    `options` are fields of `RunOptions` that hold for every series. Each series is read as `run` reads it, but for
-    its frames. Names are paths from the source, all apart. Raises MissingFileError or InputError for the source.
+def discover_series(
+    source: Path | Tree, recipe: Recipe | None = None, options: Mapping[str, Any] | None = None
+) -> Discovery:
+    """Every tilt series under a folder, or in an entry's tree, by a recipe or by the shipped one that finds most.
+
+    `options` are fields of `RunOptions` that hold for every series; `halves` that is False leaves half stacks out. Each
+    series is read as `run` reads it, but for its frames; of one that is elsewhere names alone are known, and an entry
+    with a recipe of its own is searched by that. Names are paths from the source, all apart.
+    Raises MissingFileError or InputError for the source.
     """
-    tree = walk(source)
+    tree = source if isinstance(source, Tree) else walk(source)
+    if tree.sizes is not None and recipe is None:
+        own = f"empiar-{number_of(tree.root)}"
+        recipe = next((known for known in shipped_recipes() if known.name == own), None)
     search = _Search(tree, options or {})
     recipes = [recipe] if recipe else [known for known in shipped_recipes() if known.choose != "by-name"]
     results = [(candidate, *_apply(search, candidate, named=recipe is not None)) for candidate in recipes]
     chosen, found, skipped = max(results, key=lambda result: _score(*result[1:]))
-    skipped = skipped | _others(tree, chosen, found, skipped)
+    skipped = skipped | _others(search, chosen, found, skipped)
     expected = {_ANOTHER, *(reason for _, reason in chosen.ignore)}
     finders = {_path(tree, entry): other.name for other, entries, _ in reversed(results) for entry in entries}
     reasons = [
@@ -187,7 +200,7 @@ def _series(search: _Search, candidate: _Candidate) -> Found | str:
     """A series that can be run, or the reason why it cannot."""
     layout, match, root = candidate.layout, candidate.match, search.tree.root
     if layout.skip:
-        return what_it_is(root / candidate.path, layout.skip) if candidate.path.endswith(STACKS) else layout.skip
+        return search.tells(root / candidate.path, layout.skip) if candidate.path.endswith(STACKS) else layout.skip
     if beside := _leading_out(search.tree, candidate):
         return f"{beside}, which belongs to it, is a link that leads out of the source"
     files: dict[str, Path] = {}
@@ -197,9 +210,10 @@ def _series(search: _Search, candidate: _Candidate) -> Found | str:
             return f"ambiguous: {len(hits)} files could be its {role}, among them {hits[0]} and {hits[1]}"
         if hits:
             files[role] = root / hits[0]
-    if ("odd" in files) != ("even" in files):
+    refused = {**layout.options, **search.options}.get("halves") is False
+    if refused or ("odd" in files) != ("even" in files):
         files = {role: path for role, path in files.items() if role not in ("odd", "even")}
-    series = Series(candidate.name, root / candidate.path, options=layout.options, **files)
+    series = Series(candidate.name, root / candidate.path, options=layout.options, beside=(), **files)
     result = search.examined(series)
     return result if isinstance(result, str) else Found(*result)
 
@@ -214,15 +228,16 @@ def _leading_out(tree: Tree, candidate: _Candidate) -> str:
     return beside[0] if beside else ""
 
 
-def _others(tree: Tree, recipe: Recipe, found: Sequence[Found], known: Mapping[str, str]) -> dict[str, str]:
+def _others(search: _Search, recipe: Recipe, found: Sequence[Found], known: Mapping[str, str]) -> dict[str, str]:
     """By path why files that have the names of stacks are none, where no layout of the recipe took them."""
+    tree = search.tree
     used = {str(path.relative_to(tree.root)) for entry in found for path in entry.series.files().values()}
     rest = [path for path in tree.paths() if path.endswith(STACKS) and path not in used and path not in known]
     missing = f"no layout of the recipe {recipe.name} fits: what belongs to it is missing, or elsewhere"
     reasons = {}
     for path in rest:
         ignored = recipe.ignored(path.rpartition("/")[2])
-        reasons[path] = ignored or what_it_is(tree.root / path, missing)
+        reasons[path] = ignored or search.tells(tree.root / path, missing)
     return reasons
 
 

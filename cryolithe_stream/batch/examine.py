@@ -20,29 +20,14 @@ _VOLUME = 1  # space group of MRC2014
 
 
 def examine(series: Series, shared: Mapping[str, Any]) -> tuple[Series, Facts]:
-    """A series as it can be run, and what is known of it. Frames are not read.
+    """A series as it can be run, and what is known of it; notes tell what is not used, and warnings.
 
-    Half stacks, a reference or an `.mdoc` that cannot be used are taken from it, and the notes say so. Raises
-    InputError for what would stop its run.
+    Raises InputError for what would stop its run.
     """
-    with _collected() as notes:
-        series = _without_faulty_reference(series, notes)
-        if series.odd is not None and {**shared, **series.options}.get("halves"):
-            series = replace(series, odd=None, even=None)
-            notes.append("its half stacks are not used: the option halves splits its tilts instead")
-        try:
-            main, options = _read_series(series, shared)
-        except InputError:
-            if series.mdoc is None or not (fault := _fault(read_mdoc, series.mdoc)):
-                raise
-            notes.append(f"its mdoc is not used: {fault}")
-            series = replace(series, mdoc=None)
-            main, options = _read_series(series, shared)
-        if fault := _halves_fault(main, options):
-            series = replace(series, odd=None, even=None)
-            notes.append(f"odd and even halves are not used: {fault}")
+    with _collected() as heard:
+        series, main, unused = usable(series, shared)
     read = main.provenance
-    pixel, alignment, mdoc = read["pixel"], read["alignment"], read["mdoc"]
+    pixel, alignment = read["pixel"], read["alignment"]
     facts = Facts(
         shape_vyx=main.stack.shape,
         pixel_angstrom=main.pixel_angstrom,
@@ -50,9 +35,35 @@ def examine(series: Series, shared: Mapping[str, Any]) -> tuple[Series, Facts]:
         angles_from=str(read["angles"]),
         alignment_from=str(alignment["path"]) if isinstance(alignment, dict) else "",
         left_out=str(read["left_out_views"]),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys([*unused, *heard])),
     )
-    return replace(series, mdoc=Path(mdoc) if isinstance(mdoc, str) else None), facts
+    return series, facts
+
+
+def usable(series: Series, shared: Mapping[str, Any]) -> tuple[Series, TiltSeries, list[str]]:
+    """A series as it can be run, as it was read (without its frames), and what is not used of it, in words.
+
+    Half stacks, a reference or an `.mdoc` that cannot be used are taken from it. Raises InputError for what would stop
+    its run.
+    """
+    unused: list[str] = []
+    series = _without_faulty_reference(series, unused)
+    if series.odd is not None and {**shared, **series.options}.get("halves"):
+        series = replace(series, odd=None, even=None)
+        unused.append("its half stacks are not used: the option halves splits its tilts instead")
+    try:
+        main, options = _read_series(series, shared)
+    except InputError:
+        if series.mdoc is None or not (fault := _fault(read_mdoc, series.mdoc)):
+            raise
+        unused.append(f"its mdoc is not used: {fault}")
+        series = replace(series, mdoc=None)
+        main, options = _read_series(series, shared)
+    if fault := _halves_fault(main, options):
+        series = replace(series, odd=None, even=None)
+        unused.append(f"odd and even halves are not used: {fault}")
+    mdoc = main.provenance["mdoc"]
+    return replace(series, mdoc=Path(mdoc) if isinstance(mdoc, str) else None), main, unused
 
 
 def what_it_is(stack: Path, otherwise: str) -> str:
@@ -111,11 +122,11 @@ def _halves_fault(main: TiltSeries, options: RunOptions) -> str:
     return ""
 
 
-def _without_faulty_reference(series: Series, notes: list[str]) -> Series:
+def _without_faulty_reference(series: Series, unused: list[str]) -> Series:
     """The series without a reference that cannot be read."""
     if series.reference is None or not (fault := _fault(open_mrc_map, series.reference)):
         return series
-    notes.append(f"its reference is not used: {fault}")
+    unused.append(f"its reference is not used: {fault}")
     return replace(series, reference=None)
 
 

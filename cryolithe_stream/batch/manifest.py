@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from cryolithe_stream.batch.archive import entry_source, is_entry, path_fault
 from cryolithe_stream.batch.discover import Discovery
 from cryolithe_stream.batch.names import SUFFIX, clashes, fault_of
 from cryolithe_stream.batch.recipes import option_faults
@@ -22,7 +23,7 @@ from cryolithe_stream.store.atomic import write_atomically
 
 KIND = "manifest 1"
 _KEYS = ("cryolithe_stream", "source", "recipe", "options", "series", "skipped")
-_SERIES_KEYS = ("name", *FILES, "options")
+_SERIES_KEYS = ("name", *FILES, "beside", "options")
 _LARGEST_BYTES = 64 << 20
 _MOST_FAULTS = 20
 _FIX = "Correct it, or make a new one with batch plan"
@@ -30,7 +31,10 @@ _FIX = "Correct it, or make a new one with batch plan"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Every series of a batch, options that they share, and what was left out; all paths are absolute."""
+    """Every series of a batch, options that they share, and what was left out.
+
+    All paths are absolute, but those of an entry of EMPIAR, which is the source then: they begin with it.
+    """
 
     source: Path
     recipe: str
@@ -77,9 +81,14 @@ class Manifest:
     def _entry(self, series: Series) -> dict[str, Any]:
         entry: dict[str, Any] = {"name": series.name}
         for role, path in series.files().items():
-            text = str(path.relative_to(self.source)) if path.is_relative_to(self.source) else str(path)
-            entry[role] = f"./{text}" if text.startswith("~") else text
+            entry[role] = self._relative(path)
+        if series.beside:
+            entry["beside"] = [self._relative(path) for path in series.beside]
         return {**entry, "options": dict(series.options)} if series.options else entry
+
+    def _relative(self, path: Path) -> str:
+        text = str(path.relative_to(self.source)) if path.is_relative_to(self.source) else str(path)
+        return f"./{text}" if text.startswith("~") else text
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -92,7 +101,7 @@ def read_manifest(path: Path) -> Manifest:
     if content.get("cryolithe_stream") != KIND:
         raise FormatError(f"{path} does not begin with 'cryolithe_stream: {KIND}'", fix=_FIX)
     faults = [f"{key}: no entry has this name{suggestion(key, _KEYS)}" for key in content if key not in _KEYS]
-    source = _path(content.get("source"), path.absolute().parent, "source", faults)
+    source = _source(content.get("source"), path.absolute().parent, faults)
     options = _options(content.get("options"), "options", faults)
     recipe = content.get("recipe", "")
     if not isinstance(recipe, str):
@@ -138,13 +147,32 @@ def _series(entry: Any, number: int, source: Path, faults: list[str]) -> Series:
         faults.append(f"{where}.stack: is missing")
     roles = [role for role in FILES if entry.get(role) is not None]
     files = {role: _path(entry[role], source, f"{where}.{role}", faults) for role in roles}
+    beside = entry.get("beside") or []
+    if not isinstance(beside, list):
+        faults.append(f"{where}.beside: is no list of paths")
+        beside = []
+    more = tuple(_path(value, source, f"{where}.beside", faults) for value in beside)
     options = _options(entry.get("options"), f"{where}.options", faults)
-    return Series(name, **{"stack": Path(), **files}, options=options)
+    return Series(name, **{"stack": Path(), **files}, options=options, beside=more)
+
+
+def _source(value: Any, start: Path, faults: list[str]) -> Path:
+    if not isinstance(value, str) or not is_entry(value):
+        return _path(value, start, "source", faults)
+    try:
+        return entry_source(value)
+    except InputError as error:
+        faults.append(f"source: {error.what}")
+        return start
 
 
 def _path(value: Any, start: Path, where: str, faults: list[str]) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
         faults.append(f"{where}: is no path" if value is not None else f"{where}: is missing")
+        return start
+    remote = is_entry(start) and not value.startswith(("/", "~/"))
+    if remote and (fault := path_fault(value.removeprefix("./"))):
+        faults.append(f"{where}: {fault}")
         return start
     return start / (Path(value).expanduser() if value.startswith("~/") else Path(value))
 

@@ -4,37 +4,47 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cryolithe_stream.batch.manifest import Manifest, read_manifest
-from cryolithe_stream.batch.record import FOLDER
-from cryolithe_stream.batch.runner import Job
+from cryolithe_stream.batch.record import FOLDER, BatchRecord
+from cryolithe_stream.batch.runner import BatchResult, Job, run_batch
+from cryolithe_stream.batch.streaming import Streaming, run_streamed
 from cryolithe_stream.errors import DamagedStoreError, MissingFileError
+from cryolithe_stream.run import Progress
 from cryolithe_stream.store import output_faults
 from cryolithe_stream.store.atomic import write_atomically
 
-_MANIFEST, _GIVEN = "manifest.yaml", "options.json"
+_MANIFEST, _GIVEN, _STREAMING = "manifest.yaml", "options.json", "streaming.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """A manifest, and options of all series that win over those that its series share, not over a series' own."""
+    """A manifest, and options of all series that win over those that its series share, not over a series' own.
+
+    `streaming` says how files of a manifest of an entry of EMPIAR are fetched.
+    """
 
     manifest: Manifest
     given: Mapping[str, Any]
+    streaming: Streaming | None = None
+
+    def told(self) -> Manifest:
+        """The manifest with the options that win."""
+        return replace(self.manifest, options={**self.manifest.options, **self.given})
 
     def jobs(self, folder: Path) -> list[Job]:
         """Every series with its options; its tomogram is `folder/NAME.ome.zarr`. Raises InputError."""
-        told = Manifest(
-            self.manifest.source,
-            self.manifest.recipe,
-            self.manifest.series,
-            {**self.manifest.options, **self.given},
-            self.manifest.skipped,
-        )
+        told = self.told()
         return [Job(series.name, told.run_options(series, folder)) for series in told.series]
+
+    def run(self, folder: Path, record: BatchRecord, *, at_once: int, progress: Progress) -> BatchResult:
+        """Run them; see `run_batch` and `run_streamed`."""
+        if self.streaming is None:
+            return run_batch(self.jobs(folder), record, at_once=at_once, progress=progress)
+        return run_streamed(self.told(), folder, self.streaming, record, at_once=at_once, progress=progress)
 
     def keep(self, folder: Path) -> None:
         """Write them into the output folder, which is made when missing. Raises OutputError."""
@@ -43,6 +53,8 @@ class Orders:
             place.mkdir(parents=True, exist_ok=True)
         self.manifest.write(place / _MANIFEST, overwrite=True)
         write_atomically(place / _GIVEN, json.dumps(dict(self.given)).encode())
+        streaming = None if self.streaming is None else self.streaming.to_json()
+        write_atomically(place / _STREAMING, json.dumps(streaming).encode())
 
     @classmethod
     def kept(cls, folder: Path) -> Orders:
@@ -52,6 +64,8 @@ class Orders:
             raise MissingFileError(f"{folder} holds no batch", fix="Name the output folder of batch run")
         try:
             given = json.loads((place / _GIVEN).read_bytes())
-        except (OSError, ValueError) as error:
-            raise DamagedStoreError(f"{place / _GIVEN} cannot be read", fix="Start batch run again") from error
-        return cls(read_manifest(place / _MANIFEST), given)
+            streaming = json.loads((place / _STREAMING).read_bytes())
+            how = None if streaming is None else Streaming.from_json(streaming)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DamagedStoreError(f"what {place} keeps cannot be read", fix="Start batch run again") from error
+        return cls(read_manifest(place / _MANIFEST), given, how)

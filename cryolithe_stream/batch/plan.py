@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cryolithe_stream.batch.discover import Discovery, Found
+from cryolithe_stream.batch.series import ListedFacts
 from cryolithe_stream.run.options import RunOptions
 
 
@@ -38,10 +39,15 @@ def describe(found: Discovery, manifest: Path) -> dict[str, Any]:
 
 def _describe(entry: Found) -> dict[str, Any]:
     series, facts = entry.series, entry.facts
-    return {
+    named = {
         "name": series.name,
         **{role: str(path) for role, path in series.files().items()},
         "options": dict(series.options),
+    }
+    if isinstance(facts, ListedFacts):
+        return {**named, "files": facts.n_files, "about_bytes": facts.n_bytes}
+    return {
+        **named,
         "shape_vyx": list(facts.shape_vyx),
         "pixel_angstrom": facts.pixel_angstrom,
         "pixel_from": facts.pixel_from,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
@@ -24,7 +25,7 @@ Status = Literal["done", "already complete", "failed"]
 class Outcome:
     """What became of one series: its tomograms, or the `reason` why there are none; `seconds` of wall time.
 
-    `figures` are those of the run (`RunResult.figures`).
+    `figures` are those of the run (`RunResult.figures`); `source` tells where fetched files came from, and the options.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Outcome:
     reason: str = ""
     warnings: tuple[str, ...] = ()
     figures: Mapping[str, Any] | None = None
+    source: Mapping[str, Any] | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -54,12 +56,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchRecord:
-    """The record of a batch, held by one writer until it is closed or dies."""
+    """The record of a batch, held by one process, any thread of it, until it is closed or dies."""
 
     folder: Path
     _journal: Journal
     _lock: WriterLock
     _outcomes: dict[str, Outcome]
+    _guard: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def open(cls, folder: Path) -> BatchRecord:
@@ -81,13 +84,15 @@ class BatchRecord:
     def add(self, outcome: Outcome) -> None:
         """Record an outcome; it is on the disk when this returns. A later one of the same series replaces it.
 
-        That a series is complete already adds nothing to how it was completed.
+        That a series is complete already adds nothing to how it was completed, unless it tells where it came from.
         """
-        known = self._outcomes.get(outcome.name)
-        if outcome.status == "already complete" and known is not None and known.is_complete:
-            return
-        self._journal.append(outcome.name, outcome.to_json())
-        self._outcomes[outcome.name] = outcome
+        with self._guard:
+            known = self._outcomes.get(outcome.name)
+            completed = known is not None and known.is_complete and (known.source is not None or outcome.source is None)
+            if outcome.status == "already complete" and completed:
+                return
+            self._journal.append(outcome.name, outcome.to_json())
+            self._outcomes[outcome.name] = outcome
 
     def report(self) -> Path:
         """Write all outcomes as JSON, `batch-report.json` in the output folder; returns its path."""

@@ -10,12 +10,12 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cryolithe_stream.batch.record import BatchRecord, Outcome, Status
 from cryolithe_stream.errors import ClusterLostError, CryolitheError, CryolitheWarning
@@ -38,6 +38,42 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """A job whose files are here: its options, and what the record tells of where they came from."""
+
+    options: RunOptions
+    source: Mapping[str, Any] | None = None
+
+
+class Files(Protocol):
+    """Whatever brings the files of jobs when they are started, each in a thread of its own."""
+
+    @property
+    def fault(self) -> BaseException | None:
+        """What stands in the way of all further jobs; it ends the batch when those that have their files are over."""
+
+    def brought(self, job: Job, progress: Progress) -> AbstractContextManager[Ready]:
+        """A context in which the job's files are here. Raises what is wrong with this job, or the fault."""
+
+    def halt(self) -> None:
+        """Wake the threads that wait for files: the batch is given up."""
+
+
+class FilesHere:
+    """Files that are here already."""
+
+    fault = None
+
+    @contextmanager
+    def brought(self, job: Job, progress: Progress) -> Iterator[Ready]:
+        """The job as it is."""
+        yield Ready(job.options)
+
+    def halt(self) -> None:
+        """Nobody waits."""
+
+
+@dataclass(frozen=True, slots=True)
 class BatchResult:
     """What became of every series, and where the report stands."""
 
@@ -56,12 +92,14 @@ def run_batch(
     *,
     at_once: int = AT_ONCE,
     progress: Progress | None = None,
+    files: Files | None = None,
 ) -> BatchResult:
     """Reconstruct every series that is not complete; the same call again does what is missing and what failed.
 
     The first job's options say which workers all share. A series that fails is put on record with its reason and
-    stops no other. `at_once` series are under way at a time.
-    Raises OutputError when the record cannot be written, ClusterLostError when the scheduler goes away.
+    stops no other. `at_once` series are under way at a time. `files` brings files that are not here yet.
+    Raises OutputError when the record cannot be written, ClusterLostError when the scheduler goes away, and the fault
+    of `files`.
     """
     told, first = _Told(progress or Silent()), jobs[0].options
     with (
@@ -71,52 +109,67 @@ def run_batch(
         if workers.dashboard:
             told.message(f"dashboard: {workers.dashboard}")
         told.progress.phase("batch", len(jobs), "series")
-        outcomes = _run_all(jobs, workers, at_once, record, told)
+        outcomes = _run_all(jobs, workers, at_once, record, told, files or FilesHere())
         return BatchResult(tuple(outcomes[job.name] for job in jobs), record.report())
 
 
 def _run_all(
-    jobs: Sequence[Job], workers: Workers, at_once: int, record: BatchRecord, told: _Told
+    jobs: Sequence[Job], workers: Workers, at_once: int, record: BatchRecord, told: _Told, files: Files
 ) -> dict[str, Outcome]:
-    """The outcome of every job by its name, each recorded as it ends."""
+    """The outcome of every job by its name, each recorded as it ends: completed ones before their files may go."""
     outcomes: dict[str, Outcome] = {}
     with ThreadPoolExecutor(at_once, thread_name_prefix="series") as pool:
         views = [workers.shared_at(-number) for number in range(len(jobs))]
         running: set[Future[Outcome]] = {
-            pool.submit(_run_one, job, view, told) for job, view in zip(jobs, views, strict=True)
+            pool.submit(_run_one, job, files, view, record, told) for job, view in zip(jobs, views, strict=True)
         }
         try:
             while running:
                 ended, running = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
                 for future in ended:
+                    if files.fault is not None and future.exception() is files.fault:
+                        continue
                     outcome = future.result()
-                    record.add(outcome)
+                    if not outcome.is_complete:
+                        record.add(outcome)
                     outcomes[outcome.name] = outcome
                     told.ended(outcome)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            files.halt()
             for view in views:
                 view.cancel()
             raise
+    if files.fault is not None and len(outcomes) < len(jobs):
+        record.report()
+        raise files.fault
     return outcomes
 
 
-def _run_one(job: Job, workers: Workers, told: _Told) -> Outcome:
-    """One series from start to end. Raises ClusterLostError: without a cluster no other series can go on either."""
+def _run_one(job: Job, files: Files, workers: Workers, record: BatchRecord, told: _Told) -> Outcome:
+    """One series from start to end. Raises what no other series can go on after: ClusterLostError, the files' fault."""
     began = time.monotonic()
     with told.about(job.name) as heard:
         try:
-            with output_faults(job.options.output):
-                job.options.output.parent.mkdir(parents=True, exist_ok=True)
-            result = reconstruct_series(job.options, heard, workers=workers)
+            with files.brought(job, heard) as ready:
+                began = time.monotonic()
+                with output_faults(job.options.output):
+                    job.options.output.parent.mkdir(parents=True, exist_ok=True)
+                result = reconstruct_series(ready.options, heard, workers=workers)
+                outputs = tuple(str(path) for path in result.outputs)
+                status: Status = "already complete" if result.status == "already complete" else "done"
+                outcome = Outcome(
+                    job.name, status, _since(began), outputs, "", tuple(heard.warnings), result.figures, ready.source
+                )
+                record.add(outcome)
         except ClusterLostError:
             raise
         except Exception as error:  # whatever is wrong with one series, the others go on
+            if error is files.fault:
+                raise
             reason = str(error) if isinstance(error, CryolitheError) else f"{type(error).__name__}: {error}"
             return Outcome(job.name, "failed", _since(began), reason=reason, warnings=tuple(heard.warnings))
-        outputs = tuple(str(path) for path in result.outputs)
-        status: Status = "already complete" if result.status == "already complete" else "done"
-        return Outcome(job.name, status, _since(began), outputs, "", tuple(heard.warnings), result.figures)
+        return outcome
 
 
 def _since(began: float) -> float:
@@ -187,8 +240,9 @@ class _Told:
             if heard is None or not issubclass(category, CryolitheWarning):
                 before(message, category, *args, **more)
                 return
-            heard.warnings.append(str(message))
-            heard.message(f"warning: {message}")
+            if str(message) not in heard.warnings:
+                heard.warnings.append(str(message))
+                heard.message(f"warning: {message}")
 
         warnings.showwarning = show
         try:

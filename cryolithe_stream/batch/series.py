@@ -16,7 +16,8 @@ FILES = ("stack", "angles", "alignment", "mdoc", "odd", "even", "reference")
 class Series:
     """A series by name, its files as absolute paths, and options of its own.
 
-    `odd` and `even` are half stacks; `reference` is a volume as it should be, for training.
+    `odd` and `even` are half stacks; `reference` is a volume as it should be, for training. `beside` are further files
+    that reading looks for, named where the series is elsewhere and has to be fetched.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Series:
     even: Path | None = None
     reference: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    beside: tuple[Path, ...] = ()
 
     def files(self) -> dict[str, Path]:
         """The files that it has, by role."""
@@ -48,4 +50,14 @@ class Facts:
     angles_from: str
     alignment_from: str
     left_out: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFacts:
+    """What lists tell of a series that is elsewhere: files to fetch, their bytes (about), its alignment."""
+
+    n_files: int
+    n_bytes: int
+    alignment_from: str
     notes: tuple[str, ...] = ()

@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from cryolithe_stream.batch.archive import to_fetch
 from cryolithe_stream.batch.orders import Orders
 from cryolithe_stream.batch.record import read_outcomes
 from cryolithe_stream.batch.runner import Job
+from cryolithe_stream.batch.series import Series
+from cryolithe_stream.empiar.names import PARTIAL
 from cryolithe_stream.errors import CryolitheError
 from cryolithe_stream.plan import BlockPlan
 from cryolithe_stream.store import read_ledger
 
-State = Literal["done", "failed", "begun", "waiting"]
+State = Literal["done", "failed", "begun", "fetched", "fetching", "waiting"]
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesStatus:
-    """How far one series is: `share` of its blocks is done; `reason` says why it failed."""
+    """How far one series is: `share` of its blocks is done; `reason` says why it failed.
+
+    A series of an entry of EMPIAR is `fetching` while some of its files are there, and `fetched` when all are.
+    """
 
     name: str
     state: State
@@ -37,9 +43,9 @@ def batch_status(folder: Path) -> list[SeriesStatus]:
 
     Raises MissingFileError when no batch was run there, DamagedStoreError.
     """
-    jobs, outcomes = Orders.kept(folder).jobs(folder), read_outcomes(folder)
+    orders, outcomes = Orders.kept(folder), read_outcomes(folder)
     found = []
-    for job in jobs:
+    for job, series in zip(orders.jobs(folder), orders.manifest.series, strict=True):
         outcome = outcomes.get(job.name)
         begun = job.options.output.with_name(job.options.output.name + ".partial")
         if begun.exists():
@@ -49,14 +55,26 @@ def batch_status(folder: Path) -> list[SeriesStatus]:
         elif job.options.output.exists():
             found.append(SeriesStatus(job.name, "done", 1.0, outcome.seconds if outcome else 0.0))
         else:
-            found.append(SeriesStatus(job.name, "waiting", 0.0))
+            found.append(SeriesStatus(job.name, _fetched(orders, series), 0.0))
     return found
 
 
 def count_states(found: list[SeriesStatus]) -> dict[State, int]:
-    """How many series are in each state."""
+    """How many series are in each state; those of fetching only where there are any."""
     counts = Counter(status.state for status in found)
-    return {"done": counts["done"], "failed": counts["failed"], "begun": counts["begun"], "waiting": counts["waiting"]}
+    always = ("done", "failed", "begun", "waiting")
+    return {state: counts[state] for state in get_args(State) if counts[state] or state in always}
+
+
+def _fetched(orders: Orders, series: Series) -> State:
+    """How far the files are of a series that nothing was done with yet."""
+    if orders.streaming is None:
+        return "waiting"
+    places = [orders.streaming.scratch / path for path in to_fetch(series, orders.manifest.source)]
+    if all(place.exists() for place in places):
+        return "fetched"
+    begun = any(place.exists() or place.with_name(place.name + PARTIAL).exists() for place in places)
+    return "fetching" if begun else "waiting"
 
 
 def _share(job: Job, workspace: Path) -> float:

@@ -23,7 +23,8 @@ class Skipped:
 class Tree:
     """Names under `root`: `files` of each folder, sorted; folders as paths with /, the root as ''.
 
-    `outward` holds names of links that lead out, by folder.
+    `outward` holds names of links that lead out, by folder. Of a tree that is elsewhere nothing is read: `sizes` holds
+    bytes of its files (about) by their paths, and is None for one that is here.
     """
 
     root: Path
@@ -31,6 +32,7 @@ class Tree:
     files: dict[str, frozenset[str]]
     skipped: list[Skipped] = field(default_factory=list)
     outward: dict[str, list[str]] = field(default_factory=dict)
+    sizes: dict[str, int] | None = None
 
     def has_file(self, path: str) -> bool:
         """Whether there is a file at a relative path."""
@@ -46,6 +48,11 @@ class Tree:
         return [
             f"{folder}/{name}" if folder else name for folder in self.folders for name in sorted(self.files[folder])
         ]
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a name is none that series are looked for under: hidden, or of outputs with their chunks."""
+    return name.startswith(".") or name.endswith(_OURS)
 
 
 def walk(source: Path) -> Tree:

@@ -6,6 +6,7 @@ from cryolithe_stream.empiar.entry import Entry, ImageSet, read_entry
 from cryolithe_stream.empiar.fetch import Outcome, fetch
 from cryolithe_stream.empiar.groups import FetchedGroup, Group, GroupStream, group_by_folder
 from cryolithe_stream.empiar.index import Listing, Size, parse_index
+from cryolithe_stream.empiar.kept import KeptListings
 from cryolithe_stream.empiar.patterns import Patterns
 from cryolithe_stream.empiar.progress import NoProgress, Progress
 from cryolithe_stream.empiar.server import MOST_CONNECTIONS, Server
@@ -20,6 +21,7 @@ __all__ = [
     "Group",
     "GroupStream",
     "ImageSet",
+    "KeptListings",
     "Listing",
     "NoProgress",
     "Outcome",

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import urljoin
 
@@ -18,6 +19,7 @@ from cryolithe_stream.errors import RemoteError
 
 _CHUNK_BYTES = 1 << 20
 _MOST_REDIRECTS = 5
+_LONGEST_DATE = 80
 _AGAIN = frozenset({429, 500, 502, 503, 504})
 _BROKEN = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, HTTPError)
 
@@ -28,6 +30,19 @@ class StoppedError(Exception):
 
 class BrokenTransferError(RemoteError):
     """A transfer ended before its end, or came too slowly; it may be taken up again."""
+
+
+class UnansweredError(RemoteError):
+    """All attempts for one address were in vain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A file as the server sees it: the status of its answer, the exact size where it is told, the date or ''."""
+
+    status: int
+    size: int | None
+    modified: str
 
 
 class Patience:
@@ -47,11 +62,12 @@ class Patience:
         )
 
     def pause(self, url: str, why: str, response: requests.Response | None = None) -> None:
-        """Wait before the next attempt. Raises RemoteError when none is left, StoppedError when asked to stop."""
+        """Wait before the next attempt. Raises UnansweredError when none is left, StoppedError when asked to stop."""
         try:
             self._left = self._left.increment("GET", url, error=BrokenTransferError(why))
         except MaxRetryError as error:
-            raise RemoteError(f"{url}: {why}, {self._server.attempts} times in a row", fix="Try again later") from error
+            times = f"{self._server.attempts} times in a row"
+            raise UnansweredError(f"{url}: {why}, {times}", fix="Try again later") from error
         wanted = None
         if response is not None:
             try:
@@ -160,12 +176,13 @@ class Client:
                     why = error.what
             patience.pause(url, why)
 
-    def content_length(self, url: str) -> int | None:
-        """The exact size of a file, asked for with HEAD; None when the server does not tell."""
+    def look(self, url: str) -> Seen:
+        """What the server says of a file, asked for with HEAD. Raises RemoteError when it does not answer."""
         with self.open(url, self.patience(), method="HEAD") as response:
             length = response.headers.get("Content-Length", "")
             usable = response.status_code == 200 and "Content-Encoding" not in response.headers
-            return int(length) if usable and length.isascii() and length.isdigit() else None
+            size = int(length) if usable and length.isascii() and length.isdigit() else None
+            return Seen(response.status_code, size, response.headers.get("Last-Modified", "")[:_LONGEST_DATE])
 
     def _send(self, method: str, url: str, headers: dict[str, str]) -> requests.Response:
         if not hasattr(self._own, "session"):

@@ -34,7 +34,7 @@ def is_whole(client: Client, file: RemoteFile, target: Path) -> bool:
     length = target.stat().st_size
     if file.size is not None and (file.size.exact is not None or not _fits(file.size, length)):
         return file.size.exact == length
-    size = client.content_length(file.url)
+    size = client.look(file.url).size
     return file.size is not None if size is None else size == length
 
 

@@ -8,7 +8,7 @@ eight, as the authors of scigantic-empiar measured; hence four connections unles
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from cryolithe_stream.errors import InputError
 
@@ -48,6 +48,10 @@ class Server:
     def folder_url(self, number: str) -> str:
         """The address of an entry's folder, with a slash at its end."""
         return f"{self.files_url.rstrip('/')}/{number}/"
+
+    def file_url(self, number: str, path: str) -> str:
+        """The address of a file at a path below an entry's folder."""
+        return self.folder_url(number) + quote(path)
 
     def allows_redirect(self, source: str, target: str) -> bool:
         """Whether a redirect may be followed: within one server, or over https to a host of EMPIAR's."""

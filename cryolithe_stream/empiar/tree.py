@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from cryolithe_stream.empiar.client import Client
 from cryolithe_stream.empiar.index import Listing, Size, parse_index
+from cryolithe_stream.empiar.kept import KeptListings
 from cryolithe_stream.empiar.patterns import Patterns
 from cryolithe_stream.errors import InputError, RemoteError
 
@@ -17,11 +18,15 @@ _DEEPEST = 24
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file of an entry: its path below the entry's folder, its address, and its size as far as a list tells it."""
+    """A file of an entry: its path below the entry's folder, its address, and its size as far as a list tells it.
+
+    `modified` is its date in the server's words, where it was asked for.
+    """
 
     path: str
     url: str
-    size: Size | None
+    size: Size | None = None
+    modified: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +53,18 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The folders of an entry, to be walked; `refused` is told what was passed over and why."""
+    """The folders of an entry, to be walked; `refused` is told what was passed over and why.
+
+    Folders whose name `enters` does not like are passed over without a word. Lists in `kept` are not asked for again.
+    """
 
     client: Client
     number: str
     patterns: Patterns = field(default_factory=Patterns)
     bounds: Bounds = field(default_factory=Bounds)
     refused: Callable[[str], None] = lambda line: None
+    enters: Callable[[str], bool] = lambda name: True
+    kept: KeptListings | None = None
 
     def folders(self) -> Iterator[RemoteFolder]:
         """Each folder that may hold wanted files, top down, sorted by path.
@@ -96,6 +106,14 @@ class Tree:
 
     def _listing(self, path: str) -> Listing | None:
         url = self.client.server.folder_url(self.number) + (quote(path) + "/" if path else "")
+        listing = None if self.kept is None else self.kept.get(url)
+        if listing is None and (listing := self._asked(url, path)) is not None and self.kept is not None:
+            self.kept.add(url, listing)
+        for link in () if listing is None else listing.refused:
+            self.refused(f"{path or 'top'}: {link!r} is no plain name or leads elsewhere, left out")
+        return listing
+
+    def _asked(self, url: str, path: str) -> Listing | None:
         page = self.client.body(url, _MOST_PAGE_BYTES)
         if page is None and not path:
             raise InputError(
@@ -107,17 +125,13 @@ class Tree:
         text = page.decode("utf-8", errors="replace")
         if "<a" not in text.lower():
             raise RemoteError(f"{url} is no list of files")
-        listing = parse_index(text, url)
-        for link in listing.refused:
-            self.refused(f"{path or 'top'}: {link!r} is no plain name or leads elsewhere, left out")
-        return listing
+        return parse_index(text, url)
 
     def _sorted(self, path: str, listing: Listing) -> tuple[tuple[RemoteFile, ...], list[str]]:
         prefix = f"{path}/" if path else ""
-        top = self.client.server.folder_url(self.number)
         files = tuple(
-            RemoteFile(found, top + quote(found), entry.size)
+            RemoteFile(found, self.client.server.file_url(self.number, found), entry.size)
             for entry in listing.entries
             if not entry.is_folder and self.patterns.match(found := prefix + entry.name)
         )
-        return files, [prefix + entry.name for entry in listing.entries if entry.is_folder]
+        return files, [prefix + entry.name for entry in listing.entries if entry.is_folder and self.enters(entry.name)]

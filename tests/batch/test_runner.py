@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 from batch_support import run_jobs
 from run_support import fingerprint_of_files, options, write_series
 
-from cryolithe_stream.batch import BatchRecord, Job, read_outcomes
+from cryolithe_stream.batch import BatchRecord, Job, read_outcomes, run_batch
+from cryolithe_stream.batch.runner import Ready
 from cryolithe_stream.errors import CryolitheWarning, MissingFileError, OutputError
 from cryolithe_stream.run import reconstruct_series
 
@@ -97,6 +99,37 @@ def test_warnings_belong_to_their_series(tmp_path, model):
     told = [outcome.warnings for outcome in result.outcomes]
     assert [len(lines) for lines in told] == [0, 1, 0]
     assert "float16 on a CPU" in told[1][0]
+
+
+class Brought:
+    """Files that come until there is a fault; `ends` has what the record says of each job when its files may go."""
+
+    def __init__(self, folder: Path, n: int) -> None:
+        self.folder, self.n, self.fault, self.ends = folder, n, None, {}
+
+    @contextmanager
+    def brought(self, job, progress):
+        if self.n == 0:
+            self.fault = self.fault or OutputError("the disk is full")
+            raise self.fault
+        self.n -= 1
+        yield Ready(job.options, {"entry": "here"})
+        self.ends[job.name] = read_outcomes(self.folder).get(job.name)
+
+    def halt(self):
+        raise AssertionError("nothing was given up")
+
+
+def test_files_go_when_their_tomogram_is_on_record_and_a_fault_ends_all_that_have_none(tmp_path, model):
+    out = tmp_path / "out"
+    jobs, files = jobs_of(tmp_path / "in", out, model, 4), Brought(tmp_path / "out", 2)
+    with BatchRecord.open(out) as record, pytest.raises(OutputError, match="the disk is full"):
+        run_batch(jobs, record, at_once=2, files=files)
+    assert len(files.ends) == 2
+    for name, outcome in files.ends.items():
+        assert outcome.status == "done" and outcome.source == {"entry": "here"}
+        assert (out / f"{name}.ome.zarr").is_dir()
+    assert read_outcomes(out) == files.ends, "nothing is recorded of those that did not begin"
 
 
 def test_two_batches_in_one_folder(tmp_path, model):

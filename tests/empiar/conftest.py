@@ -9,7 +9,10 @@ import pytest
 
 from cryolithe_stream.empiar import Client, NoProgress, RemoteFile, Server
 from cryolithe_stream.empiar.download import download
+from cryolithe_stream_cli.main import main
 from tests.empiar import server as http
+from tests.empiar.entry_support import NAMES, OPTIONS, TOP, TRANSFORMS
+from tests.run.run_support import fingerprint_of_files, write_series
 
 DATA = random.Random(0).randbytes(300_000)
 ENTRY = {
@@ -107,3 +110,38 @@ def loaded(client, file, tmp_path):
         return watched.n_bytes
 
     return load
+
+
+@pytest.fixture(scope="session")
+def entry(tmp_path_factory):
+    """Files of five series as EMPIAR-11830 has them, by their paths, and a folder of them."""
+    folder, files = tmp_path_factory.mktemp("entry"), {}
+    for i in range(5):
+        made = write_series(folder / f"s{i}", n_tilts=9, shape_yx=(60, 64), seed=i)
+        angles, stack = made["angles"].read_bytes(), made["stack"].read_bytes()
+        files |= {
+            f"{TOP}/p{i}/p{i}.st": stack,
+            f"{TOP}/p{i}/p{i}.rawtlt": angles,
+            f"{TOP}/p{i}/AreTomo/p{i}_dose-filt.tlt": angles,
+            f"{TOP}/p{i}/AreTomo/p{i}_dose-filt.xf": TRANSFORMS,
+        }
+    for path, data in files.items():
+        place = folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+    return folder / "11830", files
+
+
+@pytest.fixture(scope="session")
+def clean(entry, tmp_path_factory):
+    """The tomograms of a batch of the same files, here."""
+    out = tmp_path_factory.mktemp("clean")
+    assert main(["batch", "run", str(entry[0]), "-o", str(out), *OPTIONS]) == 0
+    return {name: fingerprint_of_files(out / f"{name}.ome.zarr") for name in NAMES}
+
+
+@pytest.fixture
+def public(archive, address, entry, monkeypatch):
+    archive.files |= entry[1]
+    monkeypatch.setenv("CRYOLITHE_EMPIAR_FILES", f"{address}/files")
+    return archive

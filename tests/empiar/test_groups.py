@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
-from cryolithe_stream.empiar import Client, Group, GroupStream, Patterns, Tree, group_by_folder
-from cryolithe_stream.errors import InputError, OutputError
+from cryolithe_stream.empiar import Client, Group, GroupStream, Patterns, RemoteFile, Tree, group_by_folder
+from cryolithe_stream.empiar.client import StoppedError
+from cryolithe_stream.errors import InputError, OutputError, ServerLostError
 
 
 def stored(folder):
@@ -68,13 +70,84 @@ def test_another_thread_may_release_a_group(filled, client, tmp_path):
         worker.join()
 
 
-def test_a_group_larger_than_the_budget_is_refused_in_its_turn(filled, client, tmp_path):
+def test_a_group_larger_than_the_budget_comes_without_files_and_others_go_on(filled, client, tmp_path):
     filled.files["10499/data/run1/run1.st"] = bytes(90_000)
     with GroupStream(client, groups_of(client), tmp_path / "s", budget_bytes=80_000) as stream:
-        with next(stream) as first:
-            assert first.group.name == "data/run0"
-        with pytest.raises(InputError, match="data/run1 has 90900 bytes, more than the 80000 allowed"):
-            next(stream)
+        found = []
+        for fetched in stream:
+            with fetched:
+                found.append((fetched.group.name, len(fetched.paths), fetched.failed))
+    reason = "it needs 90900 bytes, the budget of disk is 80000"
+    assert found == [("data/run0", 2, ()), ("data/run1", 0, (("data/run1", reason),)), ("data/run2", 2, ())]
+    assert not filled.asked("/files/10499/data/run1/run1.st")
+
+
+def test_a_file_that_two_groups_have_stays_while_one_is_in_use(filled, client, tmp_path):
+    first, second, _ = groups_of(client)
+    shared = next(file for file in first.files if file.path.endswith(".tlt"))
+    groups = [first, Group("b", (*second.files, shared))]
+    with GroupStream(client, groups, tmp_path / "s", budget_bytes=90_000) as stream:
+        one, two = next(stream), next(stream)
+        one.release()
+        assert not (tmp_path / "s/data/run0/run0.st").exists()
+        assert all(path.exists() for path in two.paths) and len(two.paths) == 3
+        two.release()
+        assert stored(tmp_path / "s") == {}
+    assert len(filled.asked("/files/10499/" + shared.path)) == 1
+
+
+def test_groups_that_are_kept_leave_less_for_others(filled, client, tmp_path):
+    with GroupStream(client, groups_of(client), tmp_path / "s", budget_bytes=80_000) as stream:
+        reasons = []
+        for fetched in stream:
+            reasons += [reason for _, reason in fetched.failed]
+            fetched.keep()
+    assert reasons == ["it needs 39900 bytes, the budget of disk is 80000, of which 79800 are kept"]
+    assert len(stored(tmp_path / "s")) == 4
+
+
+def test_threads_take_groups_by_name(filled, client, tmp_path):
+    with GroupStream(client, groups_of(client), tmp_path / "s", budget_bytes=130_000) as stream:
+        taken = [stream.take(f"data/run{i}") for i in (2, 0, 1)]
+        assert [fetched.paths[0].name for fetched in taken] == ["run2.st", "run0.st", "run1.st"]
+        assert all(file.size.exact and file.modified.endswith("GMT") for file in taken[0].group.files)
+        with pytest.raises(InputError, match="no group data/run1 comes any more"):
+            stream.take("data/run1")
+
+
+def test_a_group_that_is_set_aside_stays_until_its_room_is_needed(filled, client, server, tmp_path):
+    with GroupStream(client, list(groups_of(client))[:2], tmp_path / "s", budget_bytes=80_000) as stream:
+        next(stream).set_aside()
+        next(stream).release()
+        assert sorted(stored(tmp_path / "s")) == ["data/run0/AreTomo/run0.tlt", "data/run0/run0.st"]
+    with GroupStream(Client(server), groups_of(Client(server)), tmp_path / "s", budget_bytes=80_000) as stream:
+        next(stream).set_aside()
+        with next(stream), next(stream):
+            assert not (tmp_path / "s/data/run0").exists()
+    assert len(filled.asked("/files/10499/data/run0/run0.st")) == 1
+
+
+def test_a_server_that_is_gone_ends_the_stream_and_one_that_refuses_a_file_does_not(filled, client, server, tmp_path):
+    filled.behaviours["/files/10499/data/run0/run0.st"] = ["cut:100*"]
+    with GroupStream(client, groups_of(client), tmp_path / "s", budget_bytes=80_000) as stream:
+        fetched = next(stream)
+        assert "the server stopped before the end, 4 times in a row" in fetched.failed[0][1]
+    gone = Client(replace(server, files_url="http://127.0.0.1:9/files"))
+    group = Group("a", (RemoteFile("a.st", "http://127.0.0.1:9/files/a.st"),))
+    with (
+        GroupStream(gone, [group], tmp_path / "s", budget_bytes=80_000) as stream,
+        pytest.raises(ServerLostError, match=r"the server is gone: \S+:9/files/: the connection failed, 4"),
+    ):
+        stream.take("a")
+
+
+def test_a_thread_that_waits_is_woken_when_the_stream_is_halted(filled, client, tmp_path):
+    filled.behaviours["/files/10499/data/run0/run0.st"] = ["stall:10"]
+    with GroupStream(client, groups_of(client), tmp_path / "s", budget_bytes=80_000) as stream:
+        timer = threading.Timer(0.2, stream.halt)
+        timer.start()
+        with pytest.raises(StoppedError):
+            stream.take("data/run2")
 
 
 def test_a_series_that_fails_is_told_and_the_next_one_comes(filled, client, tmp_path):
