@@ -99,6 +99,7 @@ def reconstruct_series(
         return RunResult("already complete", outputs)
     _require_room(survey, work)
     with open_ledger(survey, work) as ledger, _removed_unless_prepared(work, ledger):
+        work = _workspace(survey, ledger.plan.get("token", ""))
         plan = BlockPlan.from_json(ledger.plan["plan"]).with_resources(
             budget_bytes=survey.plan.budget_bytes, workers=survey.plan.workers
         )
@@ -134,8 +135,9 @@ def _crew(survey: Survey, workers: Workers | None, progress: Progress) -> Iterat
         yield own
 
 
-def _workspace(survey: Survey) -> Workspace:
-    return Workspace.of(survey.options.output, halves=survey.options.halves or len(survey.series) > 1)
+def _workspace(survey: Survey, token: str = "") -> Workspace:
+    halves = survey.options.halves or len(survey.series) > 1
+    return Workspace.of(survey.options.output, halves=halves, token=token)
 
 
 def targets(survey: Survey, work: Workspace) -> dict[SetName, Target]:

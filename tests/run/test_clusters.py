@@ -196,7 +196,7 @@ def test_the_dashboard_is_on_loopback_and_answers():
 
 
 def test_tasks_are_named_after_tomogram_and_block():
-    target = Target(Path("p.zarr"), (Path("/out/TS-01.ome.zarr.partial/all.ome.zarr"),))
+    target = Target(Path("p.zarr"), (Path("/out/TS-01.ome.zarr.partial/4fe2/all.ome.zarr"),))
     recipe = Recipe("fbp", "features", None, None, 1, 1.0, "float32", "cpu")
     box = Box.whole((8, 8, 8))
     block = BlockTask(recipe, VolumeFrame((8, 8, 8), (8, 8)), target, Block(12, box, box, 0), "block/all/12", 1)
