@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cryolithe_stream.errors import OutputError
+from cryolithe_stream.errors import DamagedStoreError, OutputError
 from cryolithe_stream.plan import BlockPlan
 from cryolithe_stream.run.checksums import shard_name
 from cryolithe_stream.run.cluster import Workers, open_cluster
@@ -30,6 +30,7 @@ from cryolithe_stream.run.options import RunOptions
 from cryolithe_stream.run.outputs import create_volumes, hand_over, pyramid_tasks, scaling_for
 from cryolithe_stream.run.preparing import prepare_stacks
 from cryolithe_stream.run.progress import Progress, Silent
+from cryolithe_stream.run.readback import ROUNDS, damaged_blocks, damaged_shards
 from cryolithe_stream.run.survey import Survey, survey_run
 from cryolithe_stream.run.workspace import SetName, Workspace, already_complete, open_ledger
 from cryolithe_stream.store import Ledger, level_shapes, output_faults, remove_output
@@ -112,6 +113,12 @@ def reconstruct_series(
             _scale(survey, work, ledger, crew)
             create_volumes(survey, work, plan, ledger)
             figures = _reconstruct(survey, work, plan, ledger, crew, progress)
+            for _ in range(ROUNDS):
+                if not (damaged := damaged_blocks(work, plan, ledger, crew, progress)):
+                    break
+                _reconstruct(survey, work, plan, ledger, crew, progress, again=damaged)
+            else:
+                raise _unreadable(work, 0)
             _pyramid(work, ledger, crew, progress)
         hand_over(survey, work, plan, ledger, figures)
     remove_output(work.folder)
@@ -183,10 +190,17 @@ def _scale(survey: Survey, work: Workspace, ledger: Ledger, workers: Workers) ->
 
 
 def _reconstruct(
-    survey: Survey, work: Workspace, plan: BlockPlan, ledger: Ledger, workers: Workers, progress: Progress
+    survey: Survey,
+    work: Workspace,
+    plan: BlockPlan,
+    ledger: Ledger,
+    workers: Workers,
+    progress: Progress,
+    *,
+    again: Set[str] = frozenset(),
 ) -> dict[str, Any]:
-    """Every block that is not marked, each marked when its shards are written. Returns the run's figures."""
-    done = ledger.done()
+    """Every block that is not marked or to be made `again`, marked when its shards are written; the run's figures."""
+    done = ledger.done().keys() - again
     wanted = targets(survey, work)
     total = len(plan) * len(wanted)
     progress.phase("reconstructing", total, "blocks")
@@ -218,18 +232,36 @@ def _mark(ledger: Ledger, report: BlockReport) -> None:
 
 
 def _pyramid(work: Workspace, ledger: Ledger, workers: Workers, progress: Progress) -> None:
-    """Levels 1 and up of every tomogram, each from the one below; MRC volumes have none."""
-    for level, tasks in pyramid_tasks(work):
-        key = f"level/{level}"
-        if key in ledger.done():
-            continue
-        progress.phase(f"pyramid level {level}", len(tasks), "shards")
-        checksums: dict[str, dict[str, str]] = {}
-        shards = [ShardTask(level, path, index) for path, index in tasks]
-        for shard, checksum in workers.map(downsample, shards, what="a pyramid shard"):
-            checksums.setdefault(shard.volume.name, {})[shard_name(shard.index)] = checksum
-            progress.advance(1)
-        ledger.mark(key, {"checksums": checksums})
+    """Levels 1 and up of every tomogram, each from the one below and read back; MRC volumes have none."""
+    for level, places in pyramid_tasks(work):
+        shards = [ShardTask(level, path, index) for path, index in places]
+        wanted = [] if f"level/{level}" in ledger.done() else shards
+        for _ in range(ROUNDS):
+            _build(level, wanted, ledger, workers, progress)
+            if not (wanted := damaged_shards(shards, level, ledger, workers, progress)):
+                break
+        else:
+            raise _unreadable(work, level)
+
+
+def _build(level: int, shards: list[ShardTask], ledger: Ledger, workers: Workers, progress: Progress) -> None:
+    """Shards of one level; their checksums join those that are on record."""
+    if not shards:
+        return
+    progress.phase(f"pyramid level {level}", len(shards), "shards")
+    known = ledger.done().get(f"level/{level}", {"checksums": {}})["checksums"]
+    checksums: dict[str, dict[str, str]] = {name: dict(found) for name, found in known.items()}
+    for shard, checksum in workers.map(downsample, shards, what="a pyramid shard"):
+        checksums.setdefault(shard.volume.name, {})[shard_name(shard.index)] = checksum
+        progress.advance(1)
+    ledger.mark(f"level/{level}", {"checksums": checksums})
+
+
+def _unreadable(work: Workspace, level: int) -> DamagedStoreError:
+    return DamagedStoreError(
+        f"what is written to {work.inside} (level {level}) does not read back the same, tried {ROUNDS} times",
+        fix="Check that disk, then run the same command to continue",
+    )
 
 
 def _describe(survey: Survey, plan: BlockPlan) -> str:

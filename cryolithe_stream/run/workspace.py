@@ -1,9 +1,9 @@
 """The folder beside the output in which a run works, and what stands there or at the output from earlier runs.
 
-`OUT.partial/` holds the ledger, and in a folder that bears the ledger's token the prepared projections and the unfinished
-volumes. Volumes are renamed to their final names when they are complete, so whatever stands at an output's name is a
-whole tomogram. No two ledgers have one token: a task whose client died goes on, and must not meet the voxels of a run
-with other options that took the place.
+`OUT.partial/` holds the ledger, and in a folder that bears the ledger's token the prepared projections and the
+unfinished volumes. Volumes are renamed to their final names when they are complete, so whatever stands at an output's
+name is a whole tomogram. No two ledgers have one token: a task whose client died goes on, and must not meet the voxels
+of a run with other options that took the place.
 """
 
 from __future__ import annotations
