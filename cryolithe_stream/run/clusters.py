@@ -83,6 +83,14 @@ def _scale(cluster: Any, word: ClusterWord, size: ClusterSize, scale: Scale) -> 
         raise InputError(f"{word.name} did not start its workers: {text}", fix="Correct --cluster") from error
 
 
+def start_again(cluster: Any, n: int) -> None:
+    """Ask for the jobs of a batch system anew, all of which have ended; `n` worker processes, 0 for what adapts."""
+    cluster.scale(0)
+    cluster.sync(_settled, cluster, callback_timeout=START_S)  # else new jobs would have the names of the old
+    if n:
+        cluster.scale(n)
+
+
 async def _settled(cluster: Any) -> None:
     """Wait until all workers are asked for; one that could not be is asked for again, and raises why."""
     await cluster

@@ -87,7 +87,8 @@ def write_shard(folder: Path, array: zarr.Array[Any], box: Box, stored: Stored) 
     index = tuple(a // s for a, s in zip(box.start, _shard_shape(array), strict=True))
     key = array.metadata.encode_chunk_key(index)
     held: dict[str, Buffer] = {}
-    zarr.Array(zarr.AsyncArray(array.metadata, StorePath(MemoryStore(held))))[box.slices] = stored
+    metadata: Any = array.metadata
+    zarr.Array(zarr.AsyncArray(metadata, StorePath(MemoryStore(held))))[box.slices] = stored
     encoded = held.get(key)
     file = folder / key
     if encoded is None:  # Zarr keeps no shard of zeros
@@ -95,7 +96,7 @@ def write_shard(folder: Path, array: zarr.Array[Any], box: Box, stored: Stored) 
         sync(file.parent)
         return
     made_below(folder, file.parent)
-    write_atomically(file, memoryview(encoded.as_numpy_array()))
+    write_atomically(file, encoded.as_numpy_array().data)
 
 
 def _shard_shape(array: zarr.Array[Any]) -> Shape3:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from distributed import get_worker
+from distributed import Client, get_worker
 
 ROOT = Path(__file__).parents[2]
 START_S = 200
@@ -54,12 +55,17 @@ def scheduler_process(folder: Path, *options: str, **more: str) -> Iterator[subp
 
 
 @contextmanager
-def worker_process(folder: Path, *options: str, **more: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker on loopback of the scheduler that `scheduler_process` started; killed when the block ends."""
+def worker_process(
+    folder: Path, *options: str, before: Sequence[str] = (), **more: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of the scheduler that `scheduler_process` started, on loopback unless an address is among `options`.
+
+    Killed when the block ends. `before` are words that start it elsewhere.
+    """
     command = [sys.executable, "-m", "distributed.cli.dask_worker", "--no-dashboard", "--no-nanny"]
     if not any(word.startswith("tcp://") for word in options):
         command += ["--scheduler-file", str(folder / "scheduler.json"), "--host", "127.0.0.1"]
-    with _until_killed([*command, "--local-directory", str(folder), *options], more) as process:
+    with _until_killed([*before, *command, "--local-directory", str(folder), *options], more) as process:
         yield process
 
 
@@ -71,6 +77,12 @@ def _until_killed(command: list[str], more: dict[str, str]) -> Iterator[subproce
     finally:
         process.kill()
         process.wait(timeout=20)
+
+
+def wait_for_workers(file: Path, n: int) -> None:
+    """Until a scheduler has so many workers."""
+    with Client(json.loads(file.read_text())["address"], set_as_default=False) as client:
+        client.wait_for_workers(n, timeout=START_S)
 
 
 def wait_for(file: Path) -> None:

@@ -18,7 +18,7 @@ from cryolithe_stream.errors import FormatError, InputError, MissingFileError
 from cryolithe_stream.geometry import Box, VolumeFrame
 from cryolithe_stream.plan import Block
 from cryolithe_stream.run import cluster as clusters
-from cryolithe_stream.run import plan_run, reconstruct_series
+from cryolithe_stream.run import plan_run, reconstruct_series, watch
 from cryolithe_stream.run.cluster import cluster_size, open_cluster
 from cryolithe_stream.run.clusters import cluster_class_of
 from cryolithe_stream.run.gpus import kept_device
@@ -71,7 +71,7 @@ def test_the_gpu_that_a_worker_keeps():
 
 
 def test_a_scheduler_without_workers_is_waited_for_and_told_of(tmp_path, monkeypatch):
-    monkeypatch.setattr(clusters, "_TELL_AFTER_S", 0.3)
+    monkeypatch.setattr(watch, "TELL_AFTER_S", 0.3)
 
     class ToldError(Exception):
         pass
