@@ -1,4 +1,4 @@
-"""Workers of a long run are killed again and again, or sleep past their timeout: no voxel is wrong, no block is lost."""
+"""Workers of a long run are killed again and again, or sleep past their timeout: no voxel is wrong, none is lost."""
 
 from __future__ import annotations
 
