@@ -33,7 +33,7 @@ from cryolithe_stream.run.progress import Progress, Silent
 from cryolithe_stream.run.readback import ROUNDS, damaged_blocks, damaged_shards
 from cryolithe_stream.run.survey import Survey, survey_run
 from cryolithe_stream.run.workspace import SetName, Workspace, already_complete, open_ledger
-from cryolithe_stream.store import Ledger, level_shapes, output_faults, remove_output
+from cryolithe_stream.store import Ledger, ProjectionStore, level_shapes, output_faults, remove_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +171,12 @@ def _removed_unless_prepared(work: Workspace, ledger: Ledger) -> Iterator[None]:
 
 
 def _prepare(survey: Survey, work: Workspace, ledger: Ledger, workers: Workers, progress: Progress) -> None:
-    """Aligned, binned, normalised, filtered projections of every stack, unless they are already there."""
-    if "prepared" in ledger.done():
-        return
+    """Aligned, binned, normalised, filtered projections of every stack, unless they are already there and whole."""
     paths = [work.projections(name) for name in targets(survey, work)]
+    if "prepared" in ledger.done():
+        if all(ProjectionStore.is_whole(path) for path in paths):
+            return
+        progress.message("the prepared projections are not as they were written: they are prepared again")
     contents = [report.content_hash for report in prepare_stacks(survey, paths, workers, progress)]
     ledger.mark("prepared", {"contents": contents})
 
@@ -249,7 +251,7 @@ def _build(level: int, shards: list[ShardTask], ledger: Ledger, workers: Workers
     if not shards:
         return
     progress.phase(f"pyramid level {level}", len(shards), "shards")
-    known = ledger.done().get(f"level/{level}", {"checksums": {}})["checksums"]
+    known = ledger.done().get(f"level/{level}", {}).get("checksums", {})
     checksums: dict[str, dict[str, str]] = {name: dict(found) for name, found in known.items()}
     for shard, checksum in workers.map(downsample, shards, what="a pyramid shard"):
         checksums.setdefault(shard.volume.name, {})[shard_name(shard.index)] = checksum

@@ -66,10 +66,8 @@ def damaged_shards(
     tasks: Iterable[ShardTask], level: int, ledger: Ledger, workers: Workers, progress: Progress
 ) -> list[ShardTask]:
     """Those shards of a level that are not as they were written."""
-    recorded = ledger.done()[f"level/{level}"]["checksums"]
-    layouts = {}
-    by_key = {}
-    reads = []
+    recorded = ledger.done()[f"level/{level}"].get("checksums", {})
+    layouts, by_key, reads = {}, {}, []
     for task in tasks:
         if task.volume not in layouts:
             layouts[task.volume] = open_tomogram(task.volume).layout

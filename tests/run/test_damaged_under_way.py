@@ -73,3 +73,24 @@ def test_a_disk_that_never_gives_back_what_it_got_is_told_in_a_line(tmp_path: Pa
     assert not out.exists()
     assert reconstruct_series(options(out, **given)).status == "done"
     assert hashes(out)
+
+
+def test_projections_that_are_damaged_are_prepared_again_by_the_next_run(tmp_path: Path, given: dict[str, Any]) -> None:
+    clean, out = tmp_path / "clean.ome.zarr", tmp_path / "out.ome.zarr"
+    reconstruct_series(options(clean, **given))
+    folder = tmp_path / "out.ome.zarr.partial"
+
+    class DamagesProjections(Silent):
+        def __init__(self, how: Callable[[Path], Any]) -> None:
+            self.how = how
+
+        def phase(self, name: str, total: int, unit: str) -> None:
+            if name == "reconstructing":
+                self.how(sorted(folder.glob("*/projections_all.zarr/projections/c/*/0/0"))[2])
+
+    with pytest.raises(DamagedStoreError, match="Run the same command again: they are prepared anew"):
+        reconstruct_series(options(out, **given), DamagesProjections(cut))
+    with pytest.raises(DamagedStoreError, match="are damaged"):
+        reconstruct_series(options(out, **given), DamagesProjections(empty))
+    assert reconstruct_series(options(out, **given)).status == "done"
+    assert hashes(out) == hashes(clean) != {}

@@ -42,3 +42,19 @@ def test_jobs_that_end_are_submitted_again(slurm: Path, tmp_path: Path, scale: t
     assert hashes(out) == hashes(clean) != {}
     if scale[0] == "--workers":
         assert "no worker is left" in told and "new jobs are submitted" in told
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_batch_system_that_takes_no_new_jobs_ends_the_run_with_its_own_words(slurm: Path, tmp_path: Path) -> None:
+    words, out = [*few(tmp_path / "in"), *FEW], tmp_path / "out.ome.zarr"
+    command = ["run", *words, "--cluster", SPEC, "--workers", "1", "-o", str(out)]
+    with started(*command, PATH=os.environ["PATH"]) as process:
+        wait_until(lambda: blocks_done(out), process)
+        (slurm / "sbatch").write_text("#!/bin/sh\necho 'allocation used up' >&2\nexit 1\n")
+        end((tmp_path / "jobs").read_text().split())
+        _, told = process.communicate(timeout=200)
+    assert process.returncode == 1, told
+    (error,) = [line for line in told.splitlines() if line.startswith("error:")]
+    assert "allocation used up" in error and error.endswith("Run the same command to continue.")
+    assert blocks_done(out)

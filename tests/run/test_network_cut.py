@@ -91,7 +91,7 @@ def namespace() -> Iterator[list[str]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_worker_whose_cable_is_pulled_costs_half_a_minute(tmp_path: Path, namespace: list[str]) -> None:
+def test_a_worker_whose_cable_is_pulled_costs_no_voxel(tmp_path: Path, namespace: list[str]) -> None:
     words, out, clean = [*many(tmp_path / "in"), *MANY], tmp_path / "out.ome.zarr", tmp_path / "clean.ome.zarr"
     assert main(["run", *words, "--cluster", "threads:2", "--memory", MEMORY["threads:2"], "-o", str(clean)]) == 0
     with ExitStack() as stack:
