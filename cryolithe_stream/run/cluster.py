@@ -13,19 +13,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import TypeVar
 
 import dask
-from distributed import Client, KilledWorker, as_completed
+from distributed import Client, KilledWorker
 
 from cryolithe_stream.errors import ClusterLostError, CryolitheError, InputError
 from cryolithe_stream.run.cluster_words import ClusterWord, Scale, read_word
-from cryolithe_stream.run.clusters import LOOPBACK, close_cluster, environment_kept, start_cluster
+from cryolithe_stream.run.clusters import LOOPBACK, close_cluster, environment_kept, start_again, start_cluster
 from cryolithe_stream.run.gpus import GPU, KeepOneGpu
 from cryolithe_stream.run.scheduler import ask, connect, quiet, scheduler_address
 from cryolithe_stream.run.sizes import UNKNOWN, ClusterSize, size_of_word
+from cryolithe_stream.run.watch import CONTINUE, Absence, Finished, threads_of_workers
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,7 +36,6 @@ WINDOW_PER_SLOT = 2
 ATTEMPTS = 3
 _URGENT = 1_000_000
 ASK_S = 5.0
-_TELL_AFTER_S, _TELL_EVERY_S = 10.0, 300.0
 _AS_WRITTEN = Scale()
 _LOGGING = dict.fromkeys(("distributed", "bokeh", "tornado", "tornado.application"), "critical")
 _SETTINGS = {
@@ -84,7 +85,9 @@ def open_cluster(
             if cluster is not None:
                 close_cluster(cluster)
             raise
-        workers = Workers(client, size, dashboard_host=_dashboard_host(word, dashboard))
+        n_again = 0 if scale.adapt else scale.workers or size.processes
+        absence = Absence(partial(start_again, cluster, n_again) if word.kind == "queue" else None)
+        workers = Workers(client, size, absence=absence, dashboard_host=_dashboard_host(word, dashboard))
         try:
             workers.share_gpus()
             yield workers
@@ -140,21 +143,25 @@ class Workers:
         client: Client,
         size: ClusterSize = UNKNOWN,
         *,
+        absence: Absence | None = None,
         dashboard_host: str = "",
         priority: int = 0,
         shared: bool = False,
     ) -> None:
         """Workers behind a connected client, as many as `size` tells; `dashboard_host` if not the scheduler's.
 
-        `shared` ones serve several series at a time.
+        `shared` ones serve several series at a time; `absence` is what all of them know of workers that are gone.
         """
         self._client, self._size, self._dashboard_host, self._priority = client, size, dashboard_host, priority
         self._pending: set[object] = set()
+        self._absence = absence or Absence()
+        self._tell: Callable[[str], None] = lambda text: None
         self.shared = shared
 
     def shared_at(self, priority: int) -> Workers:
         """The same workers for one series of many: work of higher priority goes first."""
-        return Workers(self._client, self._size, dashboard_host=self._dashboard_host, priority=priority, shared=True)
+        host, absence = self._dashboard_host, self._absence
+        return Workers(self._client, self._size, absence=absence, dashboard_host=host, priority=priority, shared=True)
 
     @property
     def size(self) -> ClusterSize:
@@ -163,10 +170,12 @@ class Workers:
 
     @property
     def slots(self) -> int:
-        """Tasks that run at the same time, or will when the workers that are awaited have come."""
-        if self._size.gpus:
-            return max(self._size.workers, len(self._client.nthreads()))
-        return max(self._size.workers, sum(int(n) for n in self._client.nthreads().values()))
+        """Tasks that run at the same time, or will when the workers that are awaited have come.
+
+        Raises ClusterLostError.
+        """
+        threads = threads_of_workers(self._client)
+        return max(self._size.workers, len(threads) if self._size.gpus else sum(threads.values()))
 
     @property
     def client(self) -> Client:
@@ -189,21 +198,24 @@ class Workers:
             self._client.register_plugin(KeepOneGpu())
 
     def await_first(self, tell: Callable[[str], None]) -> None:
-        """Wait until a worker is there, however long a batch system takes; `tell` it after 10 s, then every 5 min."""
-        began, told = time.monotonic(), 0.0
-        while not self._client.nthreads():
-            waited = time.monotonic() - began
-            if waited >= (told + _TELL_EVERY_S if told else _TELL_AFTER_S):
-                tell(
-                    f"no worker has started yet, after {waited:.0f} s: see whether the jobs wait or ended with an error"
-                )
-                told = waited
+        """Wait until a worker is there, however long a batch system takes; `tell` it after 10 s, then every 5 min.
+
+        The same is told later, should all workers be gone. Raises ClusterLostError.
+        """
+        self._tell = tell
+        while not threads_of_workers(self._client):
+            self._absence.goes_on(tell)
             time.sleep(0.2)
+        self._absence.over()
 
     def warm_up(self, function: Callable[[], None]) -> None:
         """Have every worker call `function` once, without waiting; what it raises is left to the work itself."""
-        with suppress(Exception):
-            self._client.run(function, wait=False, on_error="ignore")
+
+        def ask() -> None:
+            with suppress(Exception, asyncio.CancelledError):
+                self._client.run(function, wait=False, on_error="ignore")
+
+        threading.Thread(target=ask, daemon=True).start()  # it waits for the slowest worker, which may be dead
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], *, what: str, urgent: bool = False
@@ -212,11 +224,12 @@ class Workers:
 
         A worker that dies costs an attempt of the tasks it held; after three a CryolitheError tells which `what`.
         Errors of the function itself are raised as they are, and then tasks that are under way are given up.
-        `urgent` work goes before all other series' work. Raises ClusterLostError when the scheduler has gone.
+        `urgent` work goes before all other series' work. Raises ClusterLostError when the scheduler has gone or is
+        silent.
         """
         priority = self._priority + (_URGENT if urgent else 0)
         fresh, again = ((item, 1) for item in items), deque[tuple[Item, int]]()
-        running = as_completed(loop=self._client.loop)
+        running = Finished(self._client, self._absence, self._tell)
         held: dict[object, tuple[Item, int]] = {}
 
         def fill() -> None:
@@ -242,15 +255,13 @@ class Workers:
         try:
             fill()
             while held:
-                future = next(running)
+                future = running.next()
                 item, attempt = held.pop(future)
                 self._pending.discard(future)
                 try:
                     result: Result = future.result()
                 except (CancelledError, asyncio.CancelledError) as error:
-                    raise ClusterLostError(
-                        f"the Dask scheduler is gone, or gave up {what}", fix="Run the same command to continue"
-                    ) from error
+                    raise ClusterLostError(f"the Dask scheduler is gone, or gave up {what}", fix=CONTINUE) from error
                 except (KilledWorker, OSError) as error:
                     if isinstance(error, CryolitheError):
                         raise

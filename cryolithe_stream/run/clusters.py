@@ -20,7 +20,7 @@ from distributed.deploy.cluster import Cluster
 from distributed.deploy.spec import SpecCluster
 from distributed.utils import LoopRunner
 
-from cryolithe_stream.errors import CryolitheError, InputError, UnsupportedError
+from cryolithe_stream.errors import ClusterLostError, CryolitheError, InputError, UnsupportedError
 from cryolithe_stream.run.cluster_words import ClusterWord, Scale
 from cryolithe_stream.run.gpus import GPU
 from cryolithe_stream.run.queues import open_queue
@@ -111,6 +111,24 @@ def _scale(cluster: Any, word: ClusterWord, size: ClusterSize, scale: Scale) -> 
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{word.name} did not start its workers: {text}", fix="Correct --cluster") from error
+
+
+def start_again(cluster: Any, n: int) -> None:
+    """Ask for the jobs of a batch system anew, all of which have ended; `n` worker processes, 0 for what adapts.
+
+    Raises ClusterLostError when it refuses them.
+    """
+    try:
+        cluster.scale(0)
+        cluster.sync(_settled, cluster, callback_timeout=START_S)  # else new jobs would have the names of the old
+        if n:
+            cluster.scale(n)
+            cluster.sync(_settled, cluster, callback_timeout=START_S)
+    except Exception as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ClusterLostError(
+            f"all jobs have ended, and new ones were not taken: {text}", fix="Run the same command to continue"
+        ) from error
 
 
 async def _settled(cluster: Any) -> None:

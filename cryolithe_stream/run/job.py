@@ -144,7 +144,12 @@ def downsample(task: ShardTask) -> tuple[ShardTask, str]:
 
 def task_label(volume: Path) -> str:
     """The output's name as Dask groups tasks by it: without its ending, and with no dash."""
-    name = volume.parent.name.removesuffix(".partial").removesuffix(".mrc").removesuffix(".zarr").removesuffix(".ome")
+    name = (
+        volume.parent.parent.name.removesuffix(".partial")
+        .removesuffix(".mrc")
+        .removesuffix(".zarr")
+        .removesuffix(".ome")
+    )
     return name.replace("-", "_")
 
 

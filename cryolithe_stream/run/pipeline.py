@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cryolithe_stream.errors import OutputError
+from cryolithe_stream.errors import DamagedStoreError, OutputError
 from cryolithe_stream.plan import BlockPlan
 from cryolithe_stream.run.checksums import shard_name
 from cryolithe_stream.run.cluster import Workers, open_cluster
@@ -30,9 +30,10 @@ from cryolithe_stream.run.options import RunOptions
 from cryolithe_stream.run.outputs import create_volumes, hand_over, pyramid_tasks, scaling_for
 from cryolithe_stream.run.preparing import prepare_stacks
 from cryolithe_stream.run.progress import Progress, Silent
+from cryolithe_stream.run.readback import ROUNDS, damaged_blocks, damaged_shards
 from cryolithe_stream.run.survey import Survey, survey_run
 from cryolithe_stream.run.workspace import SetName, Workspace, already_complete, open_ledger
-from cryolithe_stream.store import Ledger, level_shapes, output_faults, remove_output
+from cryolithe_stream.store import Ledger, ProjectionStore, level_shapes, output_faults, remove_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ def reconstruct_series(
         return RunResult("already complete", outputs)
     _require_room(survey, work)
     with open_ledger(survey, work) as ledger, _removed_unless_prepared(work, ledger):
+        work = _workspace(survey, ledger.plan.get("token", ""))
         plan = BlockPlan.from_json(ledger.plan["plan"]).with_resources(
             budget_bytes=survey.plan.budget_bytes, workers=survey.plan.workers
         )
@@ -111,6 +113,12 @@ def reconstruct_series(
             _scale(survey, work, ledger, crew)
             create_volumes(survey, work, plan, ledger)
             figures = _reconstruct(survey, work, plan, ledger, crew, progress)
+            for _ in range(ROUNDS):
+                if not (damaged := damaged_blocks(work, plan, ledger, crew, progress)):
+                    break
+                _reconstruct(survey, work, plan, ledger, crew, progress, again=damaged)
+            else:
+                raise _unreadable(work, 0)
             _pyramid(work, ledger, crew, progress)
         hand_over(survey, work, plan, ledger, figures)
     remove_output(work.folder)
@@ -134,8 +142,9 @@ def _crew(survey: Survey, workers: Workers | None, progress: Progress) -> Iterat
         yield own
 
 
-def _workspace(survey: Survey) -> Workspace:
-    return Workspace.of(survey.options.output, halves=survey.options.halves or len(survey.series) > 1)
+def _workspace(survey: Survey, token: str = "") -> Workspace:
+    halves = survey.options.halves or len(survey.series) > 1
+    return Workspace.of(survey.options.output, halves=halves, token=token)
 
 
 def targets(survey: Survey, work: Workspace) -> dict[SetName, Target]:
@@ -162,10 +171,12 @@ def _removed_unless_prepared(work: Workspace, ledger: Ledger) -> Iterator[None]:
 
 
 def _prepare(survey: Survey, work: Workspace, ledger: Ledger, workers: Workers, progress: Progress) -> None:
-    """Aligned, binned, normalised, filtered projections of every stack, unless they are already there."""
-    if "prepared" in ledger.done():
-        return
+    """Aligned, binned, normalised, filtered projections of every stack, unless they are already there and whole."""
     paths = [work.projections(name) for name in targets(survey, work)]
+    if "prepared" in ledger.done():
+        if all(ProjectionStore.is_whole(path) for path in paths):
+            return
+        progress.message("the prepared projections are not as they were written: they are prepared again")
     contents = [report.content_hash for report in prepare_stacks(survey, paths, workers, progress)]
     ledger.mark("prepared", {"contents": contents})
 
@@ -181,10 +192,17 @@ def _scale(survey: Survey, work: Workspace, ledger: Ledger, workers: Workers) ->
 
 
 def _reconstruct(
-    survey: Survey, work: Workspace, plan: BlockPlan, ledger: Ledger, workers: Workers, progress: Progress
+    survey: Survey,
+    work: Workspace,
+    plan: BlockPlan,
+    ledger: Ledger,
+    workers: Workers,
+    progress: Progress,
+    *,
+    again: Set[str] = frozenset(),
 ) -> dict[str, Any]:
-    """Every block that is not marked, each marked when its shards are written. Returns the run's figures."""
-    done = ledger.done()
+    """Every block that is not marked or to be made `again`, marked when its shards are written; the run's figures."""
+    done = ledger.done().keys() - again
     wanted = targets(survey, work)
     total = len(plan) * len(wanted)
     progress.phase("reconstructing", total, "blocks")
@@ -220,18 +238,36 @@ def _mark(ledger: Ledger, report: BlockReport) -> None:
 
 
 def _pyramid(work: Workspace, ledger: Ledger, workers: Workers, progress: Progress) -> None:
-    """Levels 1 and up of every tomogram, each from the one below; MRC volumes have none."""
-    for level, tasks in pyramid_tasks(work):
-        key = f"level/{level}"
-        if key in ledger.done():
-            continue
-        progress.phase(f"pyramid level {level}", len(tasks), "shards")
-        checksums: dict[str, dict[str, str]] = {}
-        shards = [ShardTask(level, path, index) for path, index in tasks]
-        for shard, checksum in workers.map(downsample, shards, what="a pyramid shard"):
-            checksums.setdefault(shard.volume.name, {})[shard_name(shard.index)] = checksum
-            progress.advance(1)
-        ledger.mark(key, {"checksums": checksums})
+    """Levels 1 and up of every tomogram, each from the one below and read back; MRC volumes have none."""
+    for level, places in pyramid_tasks(work):
+        shards = [ShardTask(level, path, index) for path, index in places]
+        wanted = [] if f"level/{level}" in ledger.done() else shards
+        for _ in range(ROUNDS):
+            _build(level, wanted, ledger, workers, progress)
+            if not (wanted := damaged_shards(shards, level, ledger, workers, progress)):
+                break
+        else:
+            raise _unreadable(work, level)
+
+
+def _build(level: int, shards: list[ShardTask], ledger: Ledger, workers: Workers, progress: Progress) -> None:
+    """Shards of one level; their checksums join those that are on record."""
+    if not shards:
+        return
+    progress.phase(f"pyramid level {level}", len(shards), "shards")
+    known = ledger.done().get(f"level/{level}", {}).get("checksums", {})
+    checksums: dict[str, dict[str, str]] = {name: dict(found) for name, found in known.items()}
+    for shard, checksum in workers.map(downsample, shards, what="a pyramid shard"):
+        checksums.setdefault(shard.volume.name, {})[shard_name(shard.index)] = checksum
+        progress.advance(1)
+    ledger.mark(f"level/{level}", {"checksums": checksums})
+
+
+def _unreadable(work: Workspace, level: int) -> DamagedStoreError:
+    return DamagedStoreError(
+        f"what is written to {work.inside} (level {level}) does not read back the same, tried {ROUNDS} times",
+        fix="Check that disk, then run the same command to continue",
+    )
 
 
 def _describe(survey: Survey, plan: BlockPlan) -> str:

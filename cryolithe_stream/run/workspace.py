@@ -1,7 +1,9 @@
 """The folder beside the output in which a run works, and what stands there or at the output from earlier runs.
 
-`OUT.partial/` holds the ledger, the prepared projections and the unfinished volumes. Volumes are renamed to their final
-names when they are complete, so whatever stands at an output's name is a whole tomogram.
+`OUT.partial/` holds the ledger, and in a folder that bears the ledger's token the prepared projections and the
+unfinished volumes. Volumes are renamed to their final names when they are complete, so whatever stands at an output's
+name is a whole tomogram. No two ledgers have one token: a task whose client died goes on, and must not meet the voxels
+of a run with other options that took the place.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,7 @@ from cryolithe_stream.run.survey import Survey, describe_differences
 from cryolithe_stream.store import Ledger, is_ours, mrc_fingerprint, open_tomogram, read_ledger, remove_output
 
 SetName = Literal["all", "odd", "even"]
+_TOKEN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +38,32 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """Where a run works: `folder` holds everything that is unfinished."""
+    """Where a run works: `folder` holds everything that is unfinished, `inside` what is large of it."""
 
     folder: Path
+    inside: Path
     volumes: tuple[Volume, ...]
 
     @classmethod
-    def of(cls, output: Path, *, halves: bool) -> Workspace:
-        """The workspace of an output; with halves there are volumes `…_odd` and `…_even` beside it."""
+    def of(cls, output: Path, *, halves: bool, token: str = "") -> Workspace:
+        """The workspace of an output; with halves there are volumes `…_odd` and `…_even` beside it.
+
+        `token` is the ledger's: until it is known, only the final names are.
+        """
         folder = output.with_name(output.name + ".partial")
+        inside = folder / token
         suffix = ".ome.zarr" if output.name.endswith(".ome.zarr") else output.suffix
         stem = output.name.removesuffix(suffix)
         names: list[tuple[SetName, str]] = [("all", output.name)]
         if halves:
             names += [("odd", f"{stem}_odd{suffix}"), ("even", f"{stem}_even{suffix}")]
         kind = ".mrc" if suffix == ".mrc" else ".ome.zarr"
-        return cls(folder, tuple(Volume(n, folder / f"{n}{kind}", output.with_name(f)) for n, f in names))
+        volumes = tuple(Volume(n, inside / f"{n}{kind}", output.with_name(f)) for n, f in names)
+        return cls(folder, inside, volumes)
 
     def projections(self, name: SetName) -> Path:
         """Where the prepared projections of a stack are kept while they are needed."""
-        return self.folder / f"projections_{name}.zarr"
+        return self.inside / f"projections_{name}.zarr"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +175,7 @@ def open_ledger(survey: Survey, work: Workspace) -> Ledger:
         Ledger.open(work.folder).close()  # refuses while another process writes there
         remove_output(work.folder)
     plan = {
+        "token": uuid.uuid4().hex[:_TOKEN],
         "plan": survey.plan.to_json(),
         "voxels": voxels,
         "stamps": [Stamp.of(series).to_json() for series in survey.series],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +12,13 @@ from pathlib import Path
 from cryolithe_stream.store.faults import output_faults
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Make `path` hold `data`: written beside it, flushed to the disk, then renamed over it.
 
-    Raises OutputError when the disk is full or the folder cannot be written.
+    Of several writers at once the last one's data stay, whole. Raises OutputError when the disk is full or the folder
+    cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     with output_faults(path):
         try:
             with temporary.open("wb") as file:
@@ -47,6 +49,14 @@ def folder_made_whole(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         sync(path.parent)
+
+
+def made_below(folder: Path, path: Path) -> None:
+    """Make the folders between `folder` and `path`, on the disk when this returns; OSError when `folder` has gone."""
+    for part in [*reversed(path.relative_to(folder).parents), path.relative_to(folder)][1:]:
+        if not (folder / part).is_dir():
+            (folder / part).mkdir(exist_ok=True)
+            sync((folder / part).parent)
 
 
 def sync(path: Path) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.core.buffer import Buffer
+from zarr.storage import MemoryStore, StorePath
 
 from cryolithe_stream.errors import FormatError
 from cryolithe_stream.geometry import Box, Float32s, Shape3
-from cryolithe_stream.store.atomic import sync
+from cryolithe_stream.store.atomic import made_below, sync, write_atomically
 from cryolithe_stream.store.faults import output_faults
 from cryolithe_stream.store.layout import split
 from cryolithe_stream.store.tomogram import PathLike, open_level
@@ -77,16 +79,24 @@ def shard_write_bytes(n_voxels: int, dtype: DtypeName) -> int:
 
 
 def write_shard(folder: Path, array: zarr.Array[Any], box: Box, stored: Stored) -> None:
-    """Store one shard of a level in one piece, on the disk when this returns.
+    """Store one shard of a level, on the disk when this returns; whoever reads it meanwhile sees the old or the new.
 
-    What an interrupted writer left there goes first: Zarr would merge with it, and fail on a torn one.
+    Nothing of what stands there is merged, and several may write it at once: a task whose client died goes on, and
+    another is given the same block. A folder that has gone is not made again (OSError).
     """
     index = tuple(a // s for a, s in zip(box.start, _shard_shape(array), strict=True))
-    file = folder / array.metadata.encode_chunk_key(index)
-    file.unlink(missing_ok=True)
-    array[box.slices] = stored
-    sync(file)
-    sync(file.parent)
+    key = array.metadata.encode_chunk_key(index)
+    held: dict[str, Buffer] = {}
+    metadata: Any = array.metadata
+    zarr.Array(zarr.AsyncArray(metadata, StorePath(MemoryStore(held))))[box.slices] = stored
+    encoded = held.get(key)
+    file = folder / key
+    if encoded is None:  # Zarr keeps no shard of zeros
+        file.unlink(missing_ok=True)
+        sync(file.parent)
+        return
+    made_below(folder, file.parent)
+    write_atomically(file, encoded.as_numpy_array().data)
 
 
 def _shard_shape(array: zarr.Array[Any]) -> Shape3:

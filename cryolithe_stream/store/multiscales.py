@@ -26,7 +26,7 @@ def finish_tomogram(path: PathLike, attributes: dict[str, Any]) -> None:
     layout = tomogram.layout
     with output_faults(tomogram.path):
         for partial in tomogram.path.rglob("*.partial"):
-            partial.unlink()
+            partial.unlink(missing_ok=True)
         group = zarr.open_group(tomogram.path, mode="r+")
         group.attrs[ATTRIBUTE_KEY] = {**attributes, "layout": layout.to_json()}
         _write_multiscales(group, layout, tomogram.path.name.split(".")[0])

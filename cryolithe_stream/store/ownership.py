@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import uuid
 from pathlib import Path
 
 from cryolithe_stream.errors import OutputError
@@ -13,7 +14,8 @@ from cryolithe_stream.store.labels import mrc_labels
 
 MRC_SIGNATURE = "cryolithe-stream"
 _MARKERS = ("zarr.json", ".zattrs", "plan.json")
-_LEDGER_LEFTOVER = re.compile(r"lock|journal\.txt|\.plan\.json\.\d+\.partial")
+_AWAY = re.compile(r"\.[0-9a-f]{32}\.removing")
+_LEDGER_LEFTOVER = re.compile(r"lock|journal\.txt|\.plan\.json\.[0-9a-f]+\.partial")
 
 
 def is_ours(path: Path) -> bool:
@@ -50,7 +52,10 @@ def remove_output(path: Path) -> None:
             if entry.name in _MARKERS or _LEDGER_LEFTOVER.fullmatch(entry.name):
                 continue
             if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
+                # Under another name first: a task whose client died may still write there, and finds it gone.
+                away = entry if _AWAY.fullmatch(entry.name) else entry.with_name(f".{uuid.uuid4().hex}.removing")
+                entry.rename(away)
+                shutil.rmtree(away)
             else:
                 entry.unlink()
         for name in _MARKERS:

@@ -12,7 +12,7 @@ import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec
 
-from cryolithe_stream.errors import DamagedStoreError, MissingFileError, OutputError
+from cryolithe_stream.errors import CryolitheError, DamagedStoreError, MissingFileError, OutputError
 from cryolithe_stream.geometry import Float32s, Floats, Shape3, StripLayout
 from cryolithe_stream.store.atomic import folder_made_whole, sync
 from cryolithe_stream.store.faults import output_faults
@@ -22,6 +22,7 @@ from cryolithe_stream.store.tomogram import ATTRIBUTE_KEY, PathLike
 
 ROWS_PER_CHUNK = 32
 _KIND = "projections"
+_AGAIN = "Run the same command again: they are prepared anew"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,12 +87,30 @@ class ProjectionStore:
             group = zarr.open_group(path, mode="r")
             entries: dict[str, Any] = dict(group.attrs)
             if entries["kind"] != _KIND or not entries["finished"]:
-                raise DamagedStoreError(f"the projections in {path} are unfinished", fix="Prepare them again")
+                raise DamagedStoreError(f"the projections in {path} are unfinished", fix=_AGAIN)
             array = zarr.open_array(path / _KIND, mode="r")
             tilts = np.asarray(zarr.open_array(path / "tilt_angle", mode="r")[:], dtype=np.float64)
         except (OSError, KeyError, ValueError, RuntimeError) as error:
-            raise DamagedStoreError(f"{path} is no intact store of projections", fix="Prepare them again") from error
+            raise DamagedStoreError(f"{path} is no intact store of projections", fix=_AGAIN) from error
         return cls(path, tilts, float(entries["pixel_angstrom"]), entries[ATTRIBUTE_KEY], array)
+
+    @staticmethod
+    def is_whole(path: PathLike) -> bool:
+        """Whether a finished store stands at `path` all of whose frames can be read; reads them all.
+
+        A frame of zeros has no file, and counts as missing.
+        """
+        try:
+            store = ProjectionStore.open(path)
+            array = store._array
+            for tilt in range(store.shape_tyx[0]):
+                file = store.path / _KIND / array.metadata.encode_chunk_key((tilt, 0, 0))
+                if not file.stat().st_size:  # which Zarr reads as zeros
+                    return False
+                array[tilt]
+        except (CryolitheError, OSError, ValueError, RuntimeError):
+            return False
+        return True
 
     @property
     def shape_tyx(self) -> Shape3:
@@ -135,7 +154,7 @@ class ProjectionStore:
                 if rows and columns:
                     strips[tilt, rows[1], columns[1]] = self._array[tilt, rows[0], columns[0]]
         except (OSError, ValueError, RuntimeError) as error:
-            raise DamagedStoreError(f"the projections in {self.path} are damaged", fix="Prepare them again") from error
+            raise DamagedStoreError(f"the projections in {self.path} are damaged", fix=_AGAIN) from error
         return strips
 
 

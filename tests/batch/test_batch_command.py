@@ -30,8 +30,8 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
-def call(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(typed(*words), env=environment(), capture_output=True, text=True, timeout=600)
+def call(*words: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(typed(*words), env=environment(), capture_output=True, text=True, timeout=timeout)
 
 
 def series_in(folder: Path, n: int) -> Path:
@@ -45,12 +45,12 @@ def tomograms(out: Path) -> dict[str, Path]:
     return {str(p.relative_to(out)): p for p in sorted(out.glob("*/*.ome.zarr"))}
 
 
-def kill_when(words: list[str], out: Path, n_complete: int) -> None:
+def kill_when(words: list[str], out: Path, n_complete: int, seconds: float) -> None:
     """Start a batch in a group of its own and kill all of it once so many tomograms are complete."""
     process = subprocess.Popen(
         words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + seconds
     while len(tomograms(out)) < n_complete and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     assert process.poll() is None, "the batch ended before it was killed"
@@ -58,15 +58,15 @@ def kill_when(words: list[str], out: Path, n_complete: int) -> None:
     process.wait(timeout=30)
 
 
-def killed_and_clean(tmp_path: Path, source: Path, kills: tuple[int, ...], *options: str) -> int:
+def killed_and_clean(tmp_path: Path, source: Path, kills: tuple[int, ...], *options: str, seconds: float = 240) -> int:
     """Run a batch with kills and one without; returns how many tomograms both made, byte by byte the same."""
-    clean = call("batch", "run", source, "-o", tmp_path / "clean", "--cluster", "threads:2", *options)
+    clean = call("batch", "run", source, "-o", tmp_path / "clean", "--cluster", "threads:2", *options, timeout=seconds)
     assert clean.returncode == 0, clean.stderr
     out = tmp_path / "out"
     words = typed("batch", "run", source, "-o", out, "--cluster", "local:2", *options)
     for n_complete in kills:
-        kill_when(words, out, n_complete)
-    last = call(*words[3:])
+        kill_when(words, out, n_complete, seconds)
+    last = call(*words[3:], timeout=seconds)
     assert last.returncode == 0, last.stderr
     made, wanted = tomograms(out), tomograms(tmp_path / "clean")
     assert made.keys() == wanted.keys()
@@ -87,13 +87,13 @@ def test_a_batch_that_is_killed_ends_as_one_that_was_not(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(5400)
 def test_twenty_series_and_a_real_one_killed_three_times(tmp_path: Path) -> None:
     source = series_in(tmp_path / "in", 20)
     (source / "real").mkdir()
     for name in ("ts254.mrc", "ts254.tlt", "ts254.xf"):
         (source / "real" / name).write_bytes((REAL / name).read_bytes())
-    assert killed_and_clean(tmp_path, source, (1, 8, 15), "--thickness", "40") == 21
+    assert killed_and_clean(tmp_path, source, (1, 8, 15), "--thickness", "40", seconds=2400) == 21
 
 
 def test_a_failed_series_gives_1_and_retry_mends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

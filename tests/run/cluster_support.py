@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from distributed import get_worker
+from distributed import Client, get_worker
 
 ROOT = Path(__file__).parents[2]
 START_S = 200
@@ -31,24 +32,57 @@ def program(*words: str, timeout: float = 240, **more: str) -> subprocess.Comple
 
 
 @contextmanager
-def scheduler(folder: Path, *workers: str, protocol: str = "tcp", tls: tuple[str, ...] = ()) -> Iterator[Path]:
+def scheduler(
+    folder: Path, *workers: str, protocol: str = "tcp", tls: tuple[str, ...] = (), **more: str
+) -> Iterator[Path]:
     """A scheduler on loopback and a worker for each string of options; gives the scheduler file."""
-    file, python = folder / "scheduler.json", [sys.executable, "-m"]
-    command = [*python, "distributed.cli.dask_scheduler", "--scheduler-file", str(file), "--host", "127.0.0.1"]
-    command += ["--port", "0", "--no-dashboard", "--protocol", protocol, *tls]
-    started = [subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL)]
-    try:
-        wait_for(file)
+    with ExitStack() as stack:
+        stack.enter_context(scheduler_process(folder, "--protocol", protocol, *tls, **more))
         for given in workers:
-            command = [*python, "distributed.cli.dask_worker", "--scheduler-file", str(file), "--host"]
-            command += ["127.0.0.1", "--no-dashboard", "--no-nanny", "--local-directory", str(folder), *tls]
-            started.append(subprocess.Popen([*command, *given.split()], env=environment(), stderr=subprocess.DEVNULL))
-        yield file
+            stack.enter_context(worker_process(folder, *given.split(), *tls))
+        yield folder / "scheduler.json"
+
+
+@contextmanager
+def scheduler_process(folder: Path, *options: str, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A scheduler on loopback that has written `folder/scheduler.json`; killed when the block ends."""
+    file = folder / "scheduler.json"
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--scheduler-file", str(file)]
+    command += ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", *options]
+    with _until_killed(command, more) as process:
+        wait_for(file)
+        yield process
+
+
+@contextmanager
+def worker_process(
+    folder: Path, *options: str, before: Sequence[str] = (), **more: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of the scheduler that `scheduler_process` started, on loopback unless an address is among `options`.
+
+    Killed when the block ends. `before` are words that start it elsewhere.
+    """
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", "--no-dashboard", "--no-nanny"]
+    if not any(word.startswith("tcp://") for word in options):
+        command += ["--scheduler-file", str(folder / "scheduler.json"), "--host", "127.0.0.1"]
+    with _until_killed([*before, *command, "--local-directory", str(folder), *options], more) as process:
+        yield process
+
+
+@contextmanager
+def _until_killed(command: list[str], more: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, env=environment(**more), stderr=subprocess.DEVNULL)
+    try:
+        yield process
     finally:
-        for process in reversed(started):
-            process.kill()
-        for process in started:
-            process.wait(timeout=20)
+        process.kill()
+        process.wait(timeout=20)
+
+
+def wait_for_workers(file: Path, n: int) -> None:
+    """Until a scheduler has so many workers."""
+    with Client(json.loads(file.read_text())["address"], set_as_default=False) as client:
+        client.wait_for_workers(n, timeout=START_S)
 
 
 def wait_for(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from cluster_support import environment
 from run_support import write_model, write_series
 
 
@@ -21,3 +23,21 @@ def series(tmp_path: Path) -> dict[str, Any]:
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     return write_model(tmp_path / "small.safetensors")
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A batch system of one machine: jobs start at once, in the order in which they come."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "sbatch").write_text(
+        '#!/bin/sh\ncp "$1" "job.$$.sh"\nsetsid sh "job.$$.sh" >"worker.$$.log" 2>&1 &\n'
+        'echo "$!" >>jobs\necho "Submitted batch job $!"\n'
+    )
+    (folder / "scancel").write_text('#!/bin/sh\nkill -TERM -- "-$1"\n')
+    for command in folder.iterdir():
+        command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
+    monkeypatch.chdir(tmp_path)
+    return folder

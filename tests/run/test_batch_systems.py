@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import distributed
 import pytest
-from cluster_support import environment, program, who
+from cluster_support import program, who
 
 from cryolithe_stream.errors import InputError, UnsupportedError
 from cryolithe_stream.run.cluster import open_cluster
 from cryolithe_stream.run.cluster_words import Scale, read_word
 from cryolithe_stream.run.queues import job_script, keywords
-
-
-@pytest.fixture
-def slurm(tmp_path, monkeypatch) -> Path:
-    """A batch system of one machine: jobs start at once, in the order in which they come."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "sbatch").write_text(
-        '#!/bin/sh\ncp "$1" "job.$$.sh"\nsetsid sh "job.$$.sh" >"worker.$$.log" 2>&1 &\n'
-        'echo "$!" >>jobs\necho "Submitted batch job $!"\n'
-    )
-    (folder / "scancel").write_text('#!/bin/sh\nkill -TERM -- "-$1"\n')
-    for command in folder.iterdir():
-        command.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
-    monkeypatch.chdir(tmp_path)
-    return folder
 
 
 def test_jobs_are_submitted_work_and_are_cancelled(slurm, tmp_path):

@@ -20,7 +20,7 @@ from cryolithe_stream.geometry import Box, VolumeFrame
 from cryolithe_stream.plan import Block
 from cryolithe_stream.run import cluster as clusters
 from cryolithe_stream.run import clusters as starting
-from cryolithe_stream.run import plan_run, reconstruct_series
+from cryolithe_stream.run import plan_run, reconstruct_series, watch
 from cryolithe_stream.run.cluster import cluster_size, open_cluster
 from cryolithe_stream.run.cluster_words import Scale
 from cryolithe_stream.run.clusters import cluster_class_of
@@ -74,7 +74,7 @@ def test_the_gpu_that_a_worker_keeps():
 
 
 def test_a_scheduler_without_workers_is_waited_for_and_told_of(tmp_path, monkeypatch):
-    monkeypatch.setattr(clusters, "_TELL_AFTER_S", 0.3)
+    monkeypatch.setattr(watch, "TELL_AFTER_S", 0.3)
 
     class ToldError(Exception):
         pass
@@ -220,7 +220,7 @@ def test_the_dashboard_is_on_loopback_and_answers():
 
 
 def test_tasks_are_named_after_tomogram_and_block():
-    target = Target(Path("p.zarr"), (Path("/out/TS-01.ome.zarr.partial/all.ome.zarr"),))
+    target = Target(Path("p.zarr"), (Path("/out/TS-01.ome.zarr.partial/4fe2/all.ome.zarr"),))
     recipe = Recipe("fbp", "features", None, None, 1, 1.0, "float32", "cpu")
     box = Box.whole((8, 8, 8))
     block = BlockTask(recipe, VolumeFrame((8, 8, 8), (8, 8)), target, Block(12, box, box, 0), "block/all/12", 1)

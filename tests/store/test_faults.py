@@ -21,22 +21,6 @@ OPTIONS = {
 NOISE = np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32)
 
 
-@pytest.fixture
-def mounted(tmp_path):
-    """A function that mounts a small file system, or skips the test where that is not allowed."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(options):
-        command = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
-        if os.getuid() != 0 or subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("mounting a small file system needs more rights")
-        return folder
-
-    yield mount
-    subprocess.run(["umount", "-l", str(folder)], capture_output=True)
-
-
 def test_a_full_disk_is_one_clear_sentence(mounted):
     folder = mounted("size=600k")
     create_tomogram(folder / "t", **OPTIONS)
