@@ -1,37 +1,32 @@
-"""Dask's only door: opens a cluster by its word, and maps a function over items with a bounded window of futures."""
+"""Dask's only door: opens a cluster by its word, and maps a function over items."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import signal
 import tempfile
 import threading
 import time
-import uuid
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from ipaddress import ip_address
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import dask
-from distributed import Client, KilledWorker, as_completed
+from distributed import Client, Future
 
-from cryolithe_stream.errors import ClusterLostError, CryolitheError, InputError
+from cryolithe_stream.errors import InputError
 from cryolithe_stream.run.cluster_words import ClusterWord, Scale, read_word
 from cryolithe_stream.run.clusters import LOOPBACK, close_cluster, environment_kept, start_cluster
 from cryolithe_stream.run.gpus import GPU, KeepOneGpu
 from cryolithe_stream.run.scheduler import ask, connect, quiet, scheduler_address
 from cryolithe_stream.run.sizes import UNKNOWN, ClusterSize, size_of_word
+from cryolithe_stream.run.window import Window
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-WINDOW_PER_SLOT = 2
-ATTEMPTS = 3
 _URGENT = 1_000_000
 ASK_S = 5.0
 _TELL_AFTER_S, _TELL_EVERY_S = 10.0, 300.0
@@ -149,7 +144,7 @@ class Workers:
         `shared` ones serve several series at a time.
         """
         self._client, self._size, self._dashboard_host, self._priority = client, size, dashboard_host, priority
-        self._pending: set[object] = set()
+        self._pending: set[Future[Any]] = set()
         self.shared = shared
 
     def shared_at(self, priority: int) -> Workers:
@@ -215,54 +210,10 @@ class Workers:
         `urgent` work goes before all other series' work. Raises ClusterLostError when the scheduler has gone.
         """
         priority = self._priority + (_URGENT if urgent else 0)
-        fresh, again = ((item, 1) for item in items), deque[tuple[Item, int]]()
-        running = as_completed(loop=self._client.loop)
-        held: dict[object, tuple[Item, int]] = {}
-
-        def fill() -> None:
-            most = WINDOW_PER_SLOT * self.slots
-            while len(held) < most:
-                task = again.popleft() if again else next(fresh, None)
-                if task is None:
-                    return
-                item, attempt = task
-                future = self._client.submit(
-                    function,
-                    item,
-                    pure=False,
-                    retries=0,
-                    priority=priority,
-                    key=_key(function, item),
-                    resources=self._resources,
-                )
-                held[future] = (item, attempt)
-                self._pending.add(future)
-                running.add(future)
-
+        how = {"priority": priority, "resources": self._resources}
+        window = Window(self._client, function, iter(items), what, lambda: self.slots, self._pending, how)
         try:
-            fill()
-            while held:
-                future = next(running)
-                item, attempt = held.pop(future)
-                self._pending.discard(future)
-                try:
-                    result: Result = future.result()
-                except (CancelledError, asyncio.CancelledError) as error:
-                    raise ClusterLostError(
-                        f"the Dask scheduler is gone, or gave up {what}", fix="Run the same command to continue"
-                    ) from error
-                except (KilledWorker, OSError) as error:
-                    if isinstance(error, CryolitheError):
-                        raise
-                    if attempt == ATTEMPTS:
-                        raise CryolitheError(
-                            f"{what} failed {ATTEMPTS} times, the last time with {type(error).__name__}: {error}",
-                            fix="Look for a full memory or disk, then run the same command to continue",
-                        ) from error
-                    again.append((item, attempt + 1))
-                else:
-                    yield result
-                fill()
+            yield from window.results()
         finally:
             self.cancel()
 
@@ -276,9 +227,3 @@ class Workers:
     def _resources(self) -> dict[str, int] | None:
         """What a task needs of its worker: a GPU, where workers declare them."""
         return GPU if self._size.gpus else None
-
-
-def _key(function: Callable[[Item], object], item: Item) -> str:
-    """A name of its own for a task; the dashboard groups tasks by what stands before the first number in it."""
-    named = getattr(item, "task_name", None) or getattr(function, "__name__", "task")
-    return f"{named}-{uuid.uuid4().hex}"
