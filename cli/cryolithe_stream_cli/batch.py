@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,12 +9,16 @@ from typing import Annotated, Any
 import typer
 
 from cryolithe_stream_cli.batch_run import retry, run, status
+from cryolithe_stream_cli.batch_simulate import simulate
 from cryolithe_stream_cli.flags import FLAGS, takes_options
+from cryolithe_stream_cli.show import write_json
 
 batch = typer.Typer(no_args_is_help=True, help="Many tilt series: find them, reconstruct them.")
 
 _ONE_SERIES = ("angles", "alignment", "mdoc", "odd", "even", "output", "overwrite")
+_NO_CLUSTER = ("cluster", "workers", "adapt", "dashboard")
 _SHARED = tuple(flag for flag in FLAGS if flag.name not in _ONE_SERIES)
+_IMAGINED = tuple(flag for flag in _SHARED if flag.name not in _NO_CLUSTER)
 
 
 def _recipes(incomplete: str) -> list[str]:
@@ -68,7 +70,7 @@ def plan(
     if found.found:
         Manifest.of(found, options).write(output, overwrite=overwrite)
     if as_json is not None:
-        _write_json(as_json, describe(found, output))
+        write_json(as_json, describe(found, output))
     if as_json != "-":
         show_discovery(found, output, sys.stdout)
     if not found.found:
@@ -80,15 +82,10 @@ batch.command("run")(
         _SHARED, "source", typer.Argument(metavar="MANIFEST|FOLDER", help="What batch plan wrote, or a folder.")
     )(run)
 )
+batch.command("simulate")(
+    takes_options(_IMAGINED, "source", typer.Argument(metavar="MANIFEST", help="What batch plan wrote; or --series."))(
+        simulate
+    )
+)
 batch.command("status")(status)
 batch.command("retry")(retry)
-
-
-def _write_json(place: str, content: dict[str, Any]) -> None:
-    text = json.dumps(content, indent=1) + os.linesep
-    if place == "-":
-        sys.stdout.write(text)
-    else:
-        from cryolithe_stream.store.atomic import write_atomically
-
-        write_atomically(Path(place), text.encode())

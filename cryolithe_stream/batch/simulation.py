@@ -27,13 +27,14 @@ class Task(NamedTuple):
 class Stage:
     """Tasks that may run at the same time; the next stage starts when all are done.
 
-    The client takes `client_seconds` before it and `client_seconds_per_task` for each task.
+    The client takes `client_seconds_per_task` to submit a task and fetch its result. The series' own thread takes
+    `record_seconds_per_task` more to put it on record, meanwhile other series go on.
     """
 
     tasks: Sequence[Task]
     urgent: bool = False
-    client_seconds: float = 0.0
     client_seconds_per_task: float = 0.0
+    record_seconds_per_task: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Simulated:
         return (self.bytes_read + self.bytes_written) / self.makespan_s if self.makespan_s else 0.0
 
 
-_AVAILABLE, _COMPUTED, _DONE, _STAGE, _END = range(5)
+_AVAILABLE, _COMPUTED, _DONE, _RECORDED, _STAGE, _END = range(6)
 
 
 def simulate_batch(
@@ -115,6 +116,7 @@ class _Play:
         self.queue: list[tuple[bool, int, int, Task]] = []
         self.stage, self.given, self.left = [-1] * len(series), [0] * len(series), [0] * len(series)
         self.next_series, self.count = 0, 0
+        self.heard, self.recording = [0] * len(series), [False] * len(series)
         self.now = self.client_free = self.disk_free = 0.0
         self.busy_s = self.disk_wait_s = self.client_s = 0.0
         self.bytes_read = self.bytes_written = self.tasks = 0
@@ -130,7 +132,11 @@ class _Play:
             self.now, _, what, number, task = heappop(self.events)
             if what == _DONE:
                 self.free += 1
-                self._ended(number)
+                self.heard[number] += 1
+                if not self.recording[number]:
+                    self._hear(number)
+            elif what == _RECORDED:
+                self._recorded(number)
             elif what == _AVAILABLE:
                 assert task is not None
                 urgent = self.series[number].stages[self.stage[number]].urgent
@@ -174,18 +180,19 @@ class _Play:
             self._later(self._client(self.series[number].client_seconds_after), _END, number)
             return
         stage = stages[self.stage[number]]
-        began = self._client(stage.client_seconds)
         self.given[number], self.left[number] = 0, len(stage.tasks)
         if not stage.tasks:
-            self._later(began, _STAGE, number)
+            self._later(self.now, _STAGE, number)
         for _ in range(min(self.window, len(stage.tasks))):
             self._give(number, stage)
 
-    def _give(self, number: int, stage: Stage) -> None:
-        """The next task of a stage is submitted."""
+    def _give(self, number: int, stage: Stage) -> float:
+        """The next task of a stage is submitted; when that is done."""
         task = stage.tasks[self.given[number]]
         self.given[number] += 1
-        self._later(self._client(stage.client_seconds_per_task), _AVAILABLE, number, task)
+        done = self._client(stage.client_seconds_per_task)
+        self._later(done, _AVAILABLE, number, task)
+        return done
 
     def _start(self, number: int, task: Task) -> None:
         """A free worker takes a task."""
@@ -200,11 +207,23 @@ class _Play:
         else:
             self._later(computed, _COMPUTED, number, task)
 
-    def _ended(self, number: int) -> None:
-        """The client hears that a task of a series is done."""
-        self.left[number] -= 1
+    def _hear(self, number: int) -> None:
+        """The series' thread hears of a task that is done: it submits another and puts this one on record."""
+        self.heard[number] -= 1
         stage = self.series[number].stages[self.stage[number]]
-        if self.given[number] < len(stage.tasks):
-            self._give(number, stage)
-        elif not self.left[number]:
+        time = self.now if self.given[number] == len(stage.tasks) else self._give(number, stage)
+        time += stage.record_seconds_per_task
+        self.recording[number] = time > self.now
+        if self.recording[number]:
+            self._later(time, _RECORDED, number)
+        else:
+            self._recorded(number)
+
+    def _recorded(self, number: int) -> None:
+        """A task is on record: the next one's turn, or the next stage's."""
+        self.recording[number] = False
+        self.left[number] -= 1
+        if not self.left[number]:
             self._later(self.now, _STAGE, number)
+        elif self.heard[number]:
+            self._hear(number)

@@ -70,11 +70,11 @@ def test_a_disk_serves_no_more_than_it_can(series, workers, at_once, rate):
 @given(SERIES, WORKERS, st.floats(0.001, 0.1))
 def test_the_client_does_one_thing_after_another(series, workers, client_s):
     told = [
-        SeriesWork(tuple(Stage(stage.tasks, stage.urgent, client_s, client_s) for stage in one.stages), client_s)
+        SeriesWork(tuple(Stage(stage.tasks, stage.urgent, client_s) for stage in one.stages), client_s)
         for one in series
     ]
     found = simulate_batch(told, workers=workers, at_once=3)
-    times = len(told) + sum(1 + len(stage.tasks) for one in told for stage in one.stages)
+    times = len(told) + len(tasks_of(told))
     assert found.client_s == pytest.approx(times * client_s)
     assert found.makespan_s >= found.client_s * (1 - 1e-9)
 
@@ -113,3 +113,13 @@ def test_a_slow_client_is_the_limit_however_many_workers_there_are():
     found = simulate_batch(series, workers=512, at_once=3)
     assert 40 <= found.makespan_s <= 42
     assert found.client_share > 0.95
+
+
+def test_records_hold_up_their_own_series_alone():
+    """A record takes 1 s, a task 0.5 s: alone a series takes as long as its records, two at once no longer."""
+    recorded = SeriesWork((Stage([Task(0.5)] * 50, record_seconds_per_task=1.0),))
+    alone = simulate_batch([recorded], workers=4, at_once=2)
+    both = simulate_batch([recorded] * 2, workers=4, at_once=2)
+    assert alone.makespan_s == 50.5
+    assert alone.makespan_s <= both.makespan_s <= alone.makespan_s + 1
+    assert simulate_batch([recorded] * 2, workers=4, at_once=1).makespan_s == 2 * alone.makespan_s
