@@ -39,6 +39,7 @@ _SETTINGS = {
     "distributed.worker.memory.terminate": False,
     "distributed.worker.memory.pause": False,
     "distributed.comm.retry.count": 3,
+    "distributed.admin.low-level-log-length": 100,  # of messages, tasks and all: 1,000 keep tens of megabytes
 }
 
 
