@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +11,10 @@ import typer
 
 from cryolithe_stream_cli.archive import Limit, list_entry, refuse_unless_entry
 from cryolithe_stream_cli.batch_run import retry, run, status
+from cryolithe_stream_cli.batch_simulate import simulate
 from cryolithe_stream_cli.empiar import Attempts, Files, Match, Timeout, server_for
 from cryolithe_stream_cli.flags import FLAGS, takes_options
+from cryolithe_stream_cli.show import write_json
 
 if TYPE_CHECKING:
     from cryolithe_stream.batch.tree import Tree
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 batch = typer.Typer(no_args_is_help=True, help="Many tilt series: find them, reconstruct them.")
 
 _ONE_SERIES = ("angles", "alignment", "mdoc", "odd", "even", "output", "overwrite")
+_NO_CLUSTER = ("cluster", "workers", "adapt", "dashboard")
 _SHARED = tuple(flag for flag in FLAGS if flag.name not in _ONE_SERIES)
+_IMAGINED = tuple(flag for flag in _SHARED if flag.name not in _NO_CLUSTER)
 
 
 def _recipes(incomplete: str) -> list[str]:
@@ -87,7 +89,7 @@ def plan(
     if found.found:
         Manifest.of(found, options).write(output, overwrite=overwrite)
     if as_json is not None:
-        _write_json(as_json, describe(found, output))
+        write_json(as_json, describe(found, output))
     if as_json != "-":
         show_discovery(found, output, sys.stdout)
     if not found.found:
@@ -101,15 +103,10 @@ batch.command("run")(
         typer.Argument(metavar="MANIFEST|FOLDER|empiar:ID", help="What batch plan wrote, a folder, or an entry."),
     )(run)
 )
+batch.command("simulate")(
+    takes_options(_IMAGINED, "source", typer.Argument(metavar="MANIFEST", help="What batch plan wrote; or --series."))(
+        simulate
+    )
+)
 batch.command("status")(status)
 batch.command("retry")(retry)
-
-
-def _write_json(place: str, content: dict[str, Any]) -> None:
-    text = json.dumps(content, indent=1) + os.linesep
-    if place == "-":
-        sys.stdout.write(text)
-    else:
-        from cryolithe_stream.store.atomic import write_atomically
-
-        write_atomically(Path(place), text.encode())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -14,6 +16,17 @@ def show(result: Mapping[str, Any], *, as_json: bool) -> None:
     """Print a result to standard output."""
     text = json.dumps(result, indent=2, allow_nan=False) if as_json else as_text(result)
     sys.stdout.write(text + "\n")
+
+
+def write_json(place: str, content: dict[str, Any]) -> None:
+    """Write JSON to a file, or to standard output where the place is `-`."""
+    text = json.dumps(content, indent=1) + os.linesep
+    if place == "-":
+        sys.stdout.write(text)
+    else:
+        from cryolithe_stream.store.atomic import write_atomically
+
+        write_atomically(Path(place), text.encode())
 
 
 def as_text(result: Mapping[str, Any]) -> str:

@@ -51,7 +51,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], stream: T
     cells = [[printable(cell) for cell in row] for row in rows]
     for row in cells:
         table.add_row(*map(Text, row))
-    widest = max((sum(map(len, row)) + 2 * len(row) for row in cells), default=0)
+    widest = sum(2 + max(map(len, column)) for column in zip(columns, *cells, strict=True))
     Console(file=stream, highlight=False, width=None if stream.isatty() else max(_NARROWEST, widest)).print(table)
 
 

@@ -29,12 +29,9 @@ def estimate_batch(jobs: Sequence[Job]) -> BatchEstimate:
 
     Stacks of the same size under the same options count as one kind, of which the first is surveyed from its header.
     """
-    kinds: dict[tuple[int, str], list[Job]] = defaultdict(list)
     waiting = [job for job in jobs if not job.options.output.exists()]
-    for job in waiting:
-        kinds[_size(job.options.stack), job.options.model_dump_json(exclude=_OWN)].append(job)
     seconds, output_bytes, unknown = 0.0, 0, 0
-    for members in kinds.values():
+    for members in kinds_of(waiting):
         try:
             summary = plan_run(members[0].options).summary()
         except CryolitheError:
@@ -43,6 +40,14 @@ def estimate_batch(jobs: Sequence[Job]) -> BatchEstimate:
         seconds += summary["estimated_seconds"] * len(members)
         output_bytes += summary["output_bytes_with_pyramid"] * summary["volumes"] * len(members)
     return BatchEstimate(len(waiting), seconds, output_bytes, unknown)
+
+
+def kinds_of(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Jobs by the size of their stacks and their options: one survey tells for all of a kind."""
+    kinds: dict[tuple[int, str], list[Job]] = defaultdict(list)
+    for job in jobs:
+        kinds[_size(job.options.stack), job.options.model_dump_json(exclude=_OWN)].append(job)
+    return list(kinds.values())
 
 
 def _size(stack: Path) -> int:

@@ -1,4 +1,4 @@
-"""Dask's only door: opens a cluster by its word, and maps a function over items with a bounded window of futures."""
+"""Dask's only door: opens a cluster by its word, and maps a function over items."""
 
 from __future__ import annotations
 
@@ -8,32 +8,28 @@ import signal
 import tempfile
 import threading
 import time
-import uuid
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from ipaddress import ip_address
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import dask
-from distributed import Client, KilledWorker
+from distributed import Client, Future
 
-from cryolithe_stream.errors import ClusterLostError, CryolitheError, InputError
+from cryolithe_stream.errors import InputError
 from cryolithe_stream.run.cluster_words import ClusterWord, Scale, read_word
 from cryolithe_stream.run.clusters import LOOPBACK, close_cluster, environment_kept, start_again, start_cluster
 from cryolithe_stream.run.gpus import GPU, KeepOneGpu
 from cryolithe_stream.run.scheduler import ask, connect, quiet, scheduler_address
 from cryolithe_stream.run.sizes import UNKNOWN, ClusterSize, size_of_word
-from cryolithe_stream.run.watch import CONTINUE, Absence, Finished, threads_of_workers
+from cryolithe_stream.run.watch import Absence, Finished, threads_of_workers
+from cryolithe_stream.run.window import Window
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-WINDOW_PER_SLOT = 2
-ATTEMPTS = 3
 _URGENT = 1_000_000
 ASK_S = 5.0
 _AS_WRITTEN = Scale()
@@ -45,6 +41,7 @@ _SETTINGS = {
     "distributed.worker.memory.terminate": False,
     "distributed.worker.memory.pause": False,
     "distributed.comm.retry.count": 3,
+    "distributed.admin.low-level-log-length": 100,  # of messages, tasks and all: 1,000 keep tens of megabytes
 }
 
 
@@ -153,7 +150,7 @@ class Workers:
         `shared` ones serve several series at a time; `absence` is what all of them know of workers that are gone.
         """
         self._client, self._size, self._dashboard_host, self._priority = client, size, dashboard_host, priority
-        self._pending: set[object] = set()
+        self._pending: set[Future[Any]] = set()
         self._absence = absence or Absence()
         self._tell: Callable[[str], None] = lambda text: None
         self.shared = shared
@@ -228,52 +225,11 @@ class Workers:
         silent.
         """
         priority = self._priority + (_URGENT if urgent else 0)
-        fresh, again = ((item, 1) for item in items), deque[tuple[Item, int]]()
+        how = {"priority": priority, "resources": self._resources}
         running = Finished(self._client, self._absence, self._tell)
-        held: dict[object, tuple[Item, int]] = {}
-
-        def fill() -> None:
-            most = WINDOW_PER_SLOT * self.slots
-            while len(held) < most:
-                task = again.popleft() if again else next(fresh, None)
-                if task is None:
-                    return
-                item, attempt = task
-                future = self._client.submit(
-                    function,
-                    item,
-                    pure=False,
-                    retries=0,
-                    priority=priority,
-                    key=_key(function, item),
-                    resources=self._resources,
-                )
-                held[future] = (item, attempt)
-                self._pending.add(future)
-                running.add(future)
-
+        window = Window(self._client, function, iter(items), what, lambda: self.slots, running, self._pending, how)
         try:
-            fill()
-            while held:
-                future = running.next()
-                item, attempt = held.pop(future)
-                self._pending.discard(future)
-                try:
-                    result: Result = future.result()
-                except (CancelledError, asyncio.CancelledError) as error:
-                    raise ClusterLostError(f"the Dask scheduler is gone, or gave up {what}", fix=CONTINUE) from error
-                except (KilledWorker, OSError) as error:
-                    if isinstance(error, CryolitheError):
-                        raise
-                    if attempt == ATTEMPTS:
-                        raise CryolitheError(
-                            f"{what} failed {ATTEMPTS} times, the last time with {type(error).__name__}: {error}",
-                            fix="Look for a full memory or disk, then run the same command to continue",
-                        ) from error
-                    again.append((item, attempt + 1))
-                else:
-                    yield result
-                fill()
+            yield from window.results()
         finally:
             self.cancel()
 
@@ -287,9 +243,3 @@ class Workers:
     def _resources(self) -> dict[str, int] | None:
         """What a task needs of its worker: a GPU, where workers declare them."""
         return GPU if self._size.gpus else None
-
-
-def _key(function: Callable[[Item], object], item: Item) -> str:
-    """A name of its own for a task; the dashboard groups tasks by what stands before the first number in it."""
-    named = getattr(item, "task_name", None) or getattr(function, "__name__", "task")
-    return f"{named}-{uuid.uuid4().hex}"

@@ -82,7 +82,11 @@ def survey_run(options: RunOptions, *, size: ClusterSize | None = None) -> Surve
 
     Raises InputError for what cannot be run.
     """
-    series = _series(options)
+    return survey_series(options, _series(options), size=size)
+
+
+def survey_series(options: RunOptions, series: tuple[TiltSeries, ...], *, size: ClusterSize | None = None) -> Survey:
+    """The survey of a stack, or of a stack and its odd and even halves, whose headers need not be on the disk."""
     model = None if options.method == "fbp" else load_model(options.model)
     binning = _binning(options, model, series[0])
     if model is not None:

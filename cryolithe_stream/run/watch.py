@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -74,20 +75,24 @@ class Finished:
         self._client, self._absence, self._tell = client, absence, tell
         self._queue = SimpleQueue[Future[Any]]()
 
-    def add(self, future: Future[Any]) -> None:
-        """A future that `next` will return once it is finished, lost or cancelled."""
-        future.add_done_callback(self._queue.put)
+    def add(self, futures: Iterable[Future[Any]]) -> None:
+        """Futures that `batch` will return once they are finished, lost or cancelled."""
+        for future in futures:
+            future.add_done_callback(self._queue.put)
 
-    def next(self) -> Future[Any]:
-        """The next one. Raises ClusterLostError as `threads_of_workers` does."""
-        while True:
+    def batch(self) -> list[Future[Any]]:
+        """All that have ended, at least one. Raises ClusterLostError as `threads_of_workers` does."""
+        found: list[Future[Any]] = []
+        while not found:
             try:
-                found = self._queue.get(timeout=LOOK_EVERY_S)
+                found.append(self._queue.get(timeout=LOOK_EVERY_S))
             except Empty:
                 if threads_of_workers(self._client):
                     self._absence.over()
                 else:
                     self._absence.goes_on(self._tell)
-            else:
-                self._absence.over()
-                return found
+        self._absence.over()
+        with suppress(Empty):
+            while True:
+                found.append(self._queue.get_nowait())
+        return found

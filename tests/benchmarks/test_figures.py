@@ -14,6 +14,7 @@ from benchmarks.quality import quality
 from benchmarks.reconstructions import Reconstruction
 from benchmarks.robustness import robustness
 from benchmarks.specimen_sets import procedural
+from cryolithe_stream_cli.main import main
 
 ROOT = Path(__file__).parents[2]
 SIZE = "24,24,48"
@@ -56,4 +57,15 @@ def test_figures_of_what_the_benchmarks_wrote(tmp_path, monkeypatch):
     assert drawn(tmp_path / "n.png") and drawn(tmp_path / "t.png")
     with pytest.raises(SystemExit, match="is no quality benchmark"):
         main("noise", tmp_path / "x.png", "--json", tmp_path / "r.json")
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_figure_of_simulated_batches(tmp_path):
+    described = ["--series", "3", "--frames", "9x64x64", "--pixel-size", "10", "--method", "fbp"]
+    assert main(["batch", "simulate", *described, "--workers", "1,2,8", "--json", str(tmp_path / "b.json")]) == 0
+    done = run("scaling", tmp_path / "s.png", f"small={tmp_path / 'b.json'}")
+    assert done.returncode == 0, done.stderr
+    assert drawn(tmp_path / "s.png")
+    (tmp_path / "other.json").write_text("[]")
+    assert "is no simulated batch" in run("scaling", tmp_path / "x.png", f"a={tmp_path / 'other.json'}").stderr
     assert not (tmp_path / "x.png").exists()

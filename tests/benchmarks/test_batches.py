@@ -1,0 +1,45 @@
+"""Benchmarks of batches run, on a small scale."""
+
+import numpy as np
+import pytest
+import yaml
+
+from benchmarks.costs import fitted, measured, rounded
+from benchmarks.played_batch import play
+from benchmarks.scheduler import measured as measured_scheduler
+from cryolithe_stream.batch.costs import read_costs
+from cryolithe_stream.batch.simulation import SeriesWork, Stage, Task, simulate_batch
+
+
+def test_costs_are_fitted_without_going_below_zero():
+    points = [([1.0, n], 0.5 + 2.0 * n) for n in (1.0, 10.0, 100.0)]
+    assert fitted("line", points) == pytest.approx((0.5, 2.0))
+    assert fitted("through zero", [([1.0, n], 2.0 * n - 0.1) for n in (1.0, 10.0)])[0] == 0
+    assert rounded(0.00123456) == 0.00123
+
+
+@pytest.mark.slow
+def test_costs_of_this_machine_can_be_read_back(tmp_path):
+    (tmp_path / "work").mkdir()
+    content = measured(tmp_path / "work", 96, [])
+    (tmp_path / "costs.yaml").write_text(yaml.safe_dump(content))
+    costs = read_costs(tmp_path / "costs.yaml")
+    assert set(costs.blocks) == {"fbp float32 cpu"}
+    assert costs.client.per_task > 0 and costs.prepare.per_pixel + costs.prepare.per_raw_pixel > 0
+
+
+def test_the_scheduler_is_measured():
+    found = measured_scheduler("threads:2", 60)
+    assert (found["slots"], found["blocks"]) == (2, 60)
+    assert found["blocks_per_second"] > 0 and len(found["memory_mib"]) == 20
+
+
+def test_a_batch_of_sleeping_tasks_takes_what_the_simulation_says():
+    rng = np.random.default_rng(1)
+    series = [
+        SeriesWork((Stage([Task(0.5)], urgent=True), Stage([Task(float(s)) for s in rng.uniform(0.2, 0.6, 12)])))
+        for _ in range(3)
+    ]
+    told = simulate_batch(series, workers=4, at_once=3)
+    took = play(series, 4)
+    assert told.makespan_s <= took <= 1.5 * told.makespan_s + 3
