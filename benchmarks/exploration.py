@@ -42,7 +42,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "set networks 8 wide": {"network": SIZES | {"set_input": 8, "set_hidden": [8], "set_output": 8}},
     "set networks 48 wide": {"network": SIZES | {"set_input": 48, "set_hidden": [48]}},
     "two hidden set layers": {"network": SIZES | {"set_hidden": [16, 16]}},
-    "mlp_s 32 per row": {"network": SIZES | {"slice_hidden": [32]}},
     "16 features": {"context": CONTEXT | {"widths": [16, 64, 128]}},
     "48 features": {"context": CONTEXT | {"widths": [48, 64, 128]}},
     "two convolutions on the middle scale": {"context": CONTEXT | {"down": [1, 2, 1], "up": [1, 2]}},
@@ -52,6 +51,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "crops 32 x 24 x 32, eight a step": {"sampling": {"crop_zyx": [32, 24, 32], "margin": 4}, "batch": 16},
     "per voxel, crops": PER_VOXEL | {"sampling": {"kind": "crops"}, "batch": 4},
     "per voxel, points": PER_VOXEL | {"sampling": POINTS, "batch": 1},
+    "per voxel, points, mlp_s 32 per row": PER_VOXEL
+    | {"network": {"family": "compact", "slice_hidden": [32]}, "sampling": POINTS, "batch": 1},
     "paper's SliceSet, points": PER_VOXEL | {"network": {"family": "paper"}, "sampling": POINTS, "batch": 1},
 }
 
