@@ -62,6 +62,12 @@ class RemoteError(CryolitheError):
     """A server did not answer, or its answer cannot be used."""
 
 
+class AccessError(RemoteError):
+    """A server gives no permission, knows no credentials, or has no such bucket (exit code 2)."""
+
+    exit_code = 2
+
+
 class CryolitheWarning(UserWarning):
     """Something was done that the user should know of."""
 

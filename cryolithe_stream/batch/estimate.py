@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cryolithe_stream.batch.runner import Job
 from cryolithe_stream.errors import CryolitheError
 from cryolithe_stream.run import plan_run
+from cryolithe_stream.store import Place, RemotePath
 
 _OWN = {"stack", "output", "angles", "alignment", "mdoc", "odd", "even"}
 
@@ -45,8 +45,10 @@ def estimate_batch(jobs: Sequence[Job]) -> BatchEstimate:
     return BatchEstimate(len(waiting), seconds, output_bytes, unknown)
 
 
-def _size(stack: Path) -> int:
+def _size(stack: Place) -> int:
     try:
+        if isinstance(stack, RemotePath):
+            return 0
         return stack.stat().st_size
     except OSError:
         return 0

@@ -12,7 +12,9 @@ from typing import Any
 from cryolithe_stream.batch.series import Facts, Series
 from cryolithe_stream.errors import CryolitheError, CryolitheWarning, InputError
 from cryolithe_stream.read import TiltSeries, describe_stack, open_mrc_map, read_mdoc, read_tilt_series
+from cryolithe_stream.run.inputs import here, require_here
 from cryolithe_stream.run.options import RunOptions
+from cryolithe_stream.store import Place
 
 _PLACEHOLDER = "tomogram.ome.zarr"
 _VOLUMES = ("stack of volumes", "volume")
@@ -80,16 +82,16 @@ def _read_series(series: Series, shared: Mapping[str, Any]) -> tuple[TiltSeries,
     return _read(series.stack, options, options.pixel_size, options.mdoc), options
 
 
-def _read(stack: Path, options: RunOptions, pixel_angstrom: float | None, mdoc: Path | None) -> TiltSeries:
+def _read(stack: Place, options: RunOptions, pixel_angstrom: float | None, mdoc: Place | None) -> TiltSeries:
     try:
         return read_tilt_series(
-            stack,
-            angles=options.angles,
-            alignment=options.alignment,
+            require_here(stack),
+            angles=here(options.angles),
+            alignment=here(options.alignment),
             alignment_angstrom=options.alignment_pixel_size,
             pixel_angstrom=pixel_angstrom,
             exclude=options.exclude,
-            mdoc=mdoc,
+            mdoc=here(mdoc),
         )
     except OSError as error:
         if isinstance(error, CryolitheError):

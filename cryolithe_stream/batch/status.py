@@ -12,6 +12,7 @@ from cryolithe_stream.batch.record import read_outcomes
 from cryolithe_stream.batch.runner import Job
 from cryolithe_stream.errors import CryolitheError
 from cryolithe_stream.plan import BlockPlan
+from cryolithe_stream.run.workspace import workspace_folder
 from cryolithe_stream.store import read_ledger
 
 State = Literal["done", "failed", "begun", "waiting"]
@@ -41,7 +42,7 @@ def batch_status(folder: Path) -> list[SeriesStatus]:
     found = []
     for job in jobs:
         outcome = outcomes.get(job.name)
-        begun = job.options.output.with_name(job.options.output.name + ".partial")
+        begun = workspace_folder(job.options.output, job.options.workspace)
         if begun.exists():
             found.append(SeriesStatus(job.name, "begun", _share(job, begun)))
         elif outcome is not None and outcome.status == "failed":
