@@ -15,7 +15,7 @@ from cryolithe_stream_cli.flags import FLAGS, takes_options
 
 batch = typer.Typer(no_args_is_help=True, help="Many tilt series: find them, reconstruct them.")
 
-_ONE_SERIES = ("angles", "alignment", "mdoc", "odd", "even", "output", "overwrite")
+_ONE_SERIES = ("angles", "alignment", "mdoc", "odd", "even", "output", "overwrite", "workspace")
 _SHARED = tuple(flag for flag in FLAGS if flag.name not in _ONE_SERIES)
 
 

@@ -16,6 +16,7 @@ from cryolithe_stream_cli.tables import print_table
 
 if TYPE_CHECKING:
     from cryolithe_stream.batch import Manifest, Orders
+    from cryolithe_stream.store import RemotePath
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The output folder of batch run.")]
 AtOnce = Annotated[
@@ -24,14 +25,29 @@ AtOnce = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Output = Annotated[
-    Path, typer.Option("-o", "--output", metavar="DIR", help="Where NAME.ome.zarr of every series goes.")
+    str,
+    typer.Option("-o", "--output", metavar="DIR", help="Where NAME.ome.zarr of every series goes; or s3://BUCKET/DIR."),
+]
+Workspace = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace",
+        metavar="DIR",
+        help="Where a batch into an object store keeps its record; default: its last name.",
+    ),
 ]
 Recipe = Annotated[
     str | None, typer.Option("--recipe", metavar="NAME|FILE", help="How a folder is laid out; as for batch plan.")
 ]
 
 
-def run(given: dict[str, Any], output: Output, recipe: Recipe = None, at_once: AtOnce = 3) -> None:
+def run(
+    given: dict[str, Any],
+    output: Output,
+    workspace: Workspace = None,
+    recipe: Recipe = None,
+    at_once: AtOnce = 3,
+) -> None:
     """Reconstruct every series of a manifest, or of a folder that is searched as `batch plan` does.
 
     The same command again does what is missing and what failed. Options of `run` hold for every series; a series' own
@@ -44,7 +60,8 @@ def run(given: dict[str, Any], output: Output, recipe: Recipe = None, at_once: A
     if not source:
         raise InputError("no manifest is named", fix="Name the file that batch plan wrote, or a folder of tilt series")
     options = shared_options(given)
-    _reconstruct(Orders(_manifest(Path(source).expanduser(), recipe, options), options), output, at_once)
+    place, folder = _places(output, workspace)
+    _reconstruct(Orders(_manifest(Path(source).expanduser(), recipe, options), options, place), folder, at_once)
 
 
 def retry(folder: Folder, at_once: AtOnce = 3) -> None:
@@ -65,6 +82,20 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
     rows = [(one.name, one.state, f"{100 * one.share:.0f} %", _spent(one.seconds), one.reason) for one in found]
     print_table(("series", "state", "blocks", "time", "reason"), rows, sys.stdout)
     typer.echo(", ".join(f"{count} {state}" for state, count in count_states(found).items()))
+
+
+def _places(output: str, workspace: Path | None) -> tuple[RemotePath | None, Path]:
+    """The object store that the tomograms go to, if any, and the folder of the batch here."""
+    from cryolithe_stream.store import RemotePath, place_of
+
+    place = place_of(output)
+    if isinstance(place, RemotePath):
+        if place.scheme != "s3":
+            raise InputError(f"{place} cannot be written", fix="Name a local folder or s3://")
+        return place, workspace or Path(place.name)
+    if workspace is not None:
+        raise InputError("--workspace is for outputs in object stores", fix="Leave it out")
+    return None, place
 
 
 def _manifest(source: Path, recipe: str | None, options: dict[str, Any]) -> Manifest:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cryolithe_stream.batch.runner import Job
 from cryolithe_stream.errors import CryolitheError
 from cryolithe_stream.run import plan_run
-from cryolithe_stream.store import Place, RemotePath
+from cryolithe_stream.store import Place, RemotePath, stands_at
 
 _OWN = {"stack", "output", "angles", "alignment", "mdoc", "odd", "even"}
 
@@ -30,7 +30,7 @@ def estimate_batch(jobs: Sequence[Job]) -> BatchEstimate:
     Stacks of the same size under the same options count as one kind, of which the first is surveyed from its header.
     """
     kinds: dict[tuple[int, str], list[Job]] = defaultdict(list)
-    waiting = [job for job in jobs if not job.options.output.exists()]
+    waiting = [job for job in jobs if not stands_at(job.options.output)]
     for job in waiting:
         kinds[_size(job.options.stack), job.options.model_dump_json(exclude=_OWN)].append(job)
     seconds, output_bytes, unknown = 0.0, 0, 0

@@ -35,7 +35,7 @@ def examine(series: Series, shared: Mapping[str, Any]) -> tuple[Series, Facts]:
         try:
             main, options = _read_series(series, shared)
         except InputError:
-            if series.mdoc is None or not (fault := _fault(read_mdoc, series.mdoc)):
+            if series.mdoc is None or not (fault := _fault(read_mdoc, require_here(series.mdoc))):
                 raise
             notes.append(f"its mdoc is not used: {fault}")
             series = replace(series, mdoc=None)
@@ -115,7 +115,7 @@ def _halves_fault(main: TiltSeries, options: RunOptions) -> str:
 
 def _without_faulty_reference(series: Series, notes: list[str]) -> Series:
     """The series without a reference that cannot be read."""
-    if series.reference is None or not (fault := _fault(open_mrc_map, series.reference)):
+    if series.reference is None or not (fault := _fault(open_mrc_map, require_here(series.reference))):
         return series
     notes.append(f"its reference is not used: {fault}")
     return replace(series, reference=None)

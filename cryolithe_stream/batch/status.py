@@ -13,7 +13,7 @@ from cryolithe_stream.batch.runner import Job
 from cryolithe_stream.errors import CryolitheError
 from cryolithe_stream.plan import BlockPlan
 from cryolithe_stream.run.workspace import workspace_folder
-from cryolithe_stream.store import read_ledger
+from cryolithe_stream.store import read_ledger, stands_at
 
 State = Literal["done", "failed", "begun", "waiting"]
 
@@ -47,7 +47,7 @@ def batch_status(folder: Path) -> list[SeriesStatus]:
             found.append(SeriesStatus(job.name, "begun", _share(job, begun)))
         elif outcome is not None and outcome.status == "failed":
             found.append(SeriesStatus(job.name, "failed", 0.0, outcome.seconds, outcome.reason))
-        elif job.options.output.exists():
+        elif stands_at(job.options.output):
             found.append(SeriesStatus(job.name, "done", 1.0, outcome.seconds if outcome else 0.0))
         else:
             found.append(SeriesStatus(job.name, "waiting", 0.0))

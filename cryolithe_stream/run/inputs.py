@@ -65,7 +65,9 @@ class Inputs:
     def named(self, value: Any) -> Any:
         """JSON in which paths of fetched files are the addresses that they came from."""
         if isinstance(value, Mapping):
-            return {key: self.named(entry) for key, entry in value.items()}
+            local = {str(path) for path in self.sources}
+            own = {"modified_ns"} if value.get("path") in local else set()  # that of the copy here
+            return {key: self.named(entry) for key, entry in value.items() if key not in own}
         if isinstance(value, list | tuple):
             return [self.named(entry) for entry in value]
         names = {str(path): str(source.place) for path, source in self.sources.items()}

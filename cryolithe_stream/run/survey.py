@@ -23,10 +23,10 @@ from cryolithe_stream.run.cluster import cluster_size
 from cryolithe_stream.run.cluster_words import read_word
 from cryolithe_stream.run.inputs import Inputs, here, require_here
 from cryolithe_stream.run.job import Recipe, reconstructor_for
-from cryolithe_stream.run.memory import BASELINE_BYTES, default_memory
+from cryolithe_stream.run.memory import BASELINE_BYTES, REMOTE_BYTES, default_memory
 from cryolithe_stream.run.options import RunOptions
 from cryolithe_stream.run.sizes import UNKNOWN, ClusterSize
-from cryolithe_stream.store import Place, strips_bytes, write_box_bytes
+from cryolithe_stream.store import Place, RemotePath, strips_bytes, write_box_bytes
 
 DEFAULT_OVERSAMPLE = 8
 
@@ -288,6 +288,7 @@ def _plan(
         writing = n_sets * box.n_voxels * 4 + write_box_bytes(box, options.dtype, block_zyx)
         return max(strips_bytes(strips, width=width), computing, writing)
 
+    baseline = BASELINE_BYTES + (REMOTE_BYTES if isinstance(options.output, RemotePath) else 0)
     plan = plan_blocks(
         volume_zyx=frame.volume_zyx,
         window=window,
@@ -296,7 +297,7 @@ def _plan(
         bytes_of=bytes_of,
         cost_of=reconstructor.cost,
         budget_bytes=(options.memory or default_memory(size)) // size.slots,
-        baseline_bytes=BASELINE_BYTES // size.slots,
+        baseline_bytes=baseline // size.slots,
         workers=size.workers,
         sharded=options.ome_zarr == "0.5" and options.output.suffix != ".mrc",
     )

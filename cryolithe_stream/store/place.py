@@ -15,7 +15,7 @@ from cryolithe_stream.store.remote_faults import remote_faults
 
 DRAFTS = ".cryolithe-stream"
 ROOT_METADATA = ("zarr.json", ".zattrs", ".zgroup")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//?)(?=[^/])")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//?)")
 _SCHEMES = ("s3", "http", "https")
 _PATTERN = re.compile(r"[*?\[\]#{}]")  # fsspec takes them for patterns and versions
 
@@ -116,10 +116,16 @@ class RemotePath:
         """
         if self.draft:
             return any((self / f"{DRAFTS}/{name}").exists() for name in ROOT_METADATA)
+        if self.scheme != "s3":
+            return any((self / name)._answers() for name in ROOT_METADATA)
         with remote_faults(self):
-            if bool(self.files().exists(self.url)):
-                return True
-            return self.scheme != "s3" and any(self.files().exists(f"{self._bare()}/{n}") for n in ROOT_METADATA)
+            try:
+                self.files().info(self.url)
+            except FileNotFoundError as error:
+                if code_of(error) == "NoSuchBucket":
+                    raise
+                return False
+        return True
 
     def read_bytes(self) -> bytes:
         """The content of an object. Raises FileNotFoundError and RemoteError."""
@@ -193,6 +199,13 @@ class RemotePath:
             return fsspec.filesystem("s3", use_listings_cache=False)
         needed("aiohttp", self)
         return fsspec.filesystem(self.scheme)
+
+    def _answers(self) -> bool:
+        try:
+            self.read_bytes()
+        except FileNotFoundError:
+            return False
+        return True
 
     def _bare(self) -> str:
         """The address without query, to which names can be added."""

@@ -23,7 +23,7 @@ _FORBIDDEN_CODES = {
     "SignatureDoesNotMatch", "RequestTimeTooSkewed",
 }  # fmt: skip
 _LIBRARIES = ("botocore.", "aiobotocore.", "aiohttp.", "fsspec.", "s3fs.")
-_CONTINUES = "Check the network, the server and its address (AWS_ENDPOINT_URL); the same command continues"
+_CONTINUES = "Check the network, the server and its address{}; the same command continues"
 
 
 @contextmanager
@@ -48,6 +48,7 @@ def remote_faults(place: object) -> Iterator[None]:
 
 def _explained(place: object, error: Exception) -> RemoteError | None:
     code, status = _answer(error)
+    fix = _CONTINUES.format(" (AWS_ENDPOINT_URL)" if str(place).startswith("s3://") else "")
     kind, home = type(error).__name__, f"{type(error).__module__}."
     if code == "NoSuchBucket":
         return AccessError(f"{place}: there is no such bucket", fix="Create it, or check its name and AWS_ENDPOINT_URL")
@@ -68,9 +69,9 @@ def _explained(place: object, error: Exception) -> RemoteError | None:
             f"{place}: the server answers {' '.join(filter(None, (str(status or ''), code)))}", fix=_CONTINUES
         )
     if isinstance(error, TimeoutError) or "Timeout" in kind:
-        return RemoteError(f"{place}: the server does not answer in time", fix=_CONTINUES)
+        return RemoteError(f"{place}: the server does not answer in time", fix=fix)
     if isinstance(error, OSError) or home.startswith(_LIBRARIES):
-        return RemoteError(f"{place}: the server cannot be reached, or stopped before the end ({kind})", fix=_CONTINUES)
+        return RemoteError(f"{place}: the server cannot be reached, or stopped before the end ({kind})", fix=fix)
     return None
 
 
