@@ -35,6 +35,8 @@ from cryolithe_stream.run.survey import Survey, read_series, survey_run
 from cryolithe_stream.run.workspace import SetName, Workspace, already_complete, open_ledger
 from cryolithe_stream.store import Ledger, Place, level_shapes, output_faults, remove_output
 
+_INPUT = "input"
+
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
@@ -159,11 +161,12 @@ def targets(survey: Survey, work: Workspace) -> dict[SetName, Target]:
 
 @contextmanager
 def _removed_unless_prepared(work: Workspace, ledger: Ledger) -> Iterator[None]:
-    """A context that removes the workspace when it fails before anything is prepared: there is nothing to continue."""
+    """A context that removes the workspace when it fails before anything is prepared or fetched to continue with."""
     try:
         yield
     except BaseException:
-        if "prepared" not in ledger.done():
+        arrived = any(path.is_file() for path in (work.folder / _INPUT).rglob("*"))
+        if "prepared" not in ledger.done() and not arrived:
             with suppress(OutputError, RemoteError):
                 release(work, ledger)
             with suppress(OutputError):
@@ -176,13 +179,13 @@ def _prepare(survey: Survey, work: Workspace, ledger: Ledger, workers: Workers, 
     if "prepared" in ledger.done():
         return
     if survey.inputs.are_remote:
-        inputs = fetched(survey.inputs, survey.options, work.folder / "input", ledger, progress)
+        inputs = fetched(survey.inputs, survey.options, work.folder / _INPUT, ledger, progress)
         survey = replace(survey, inputs=inputs, series=read_series(inputs.options))
     paths = [work.projections(name) for name in targets(survey, work)]
     contents = [report.content_hash for report in prepare_stacks(survey, paths, workers, progress)]
     ledger.mark("prepared", {"contents": contents})
     with output_faults(work.folder):
-        shutil.rmtree(work.folder / "input", ignore_errors=True)
+        shutil.rmtree(work.folder / _INPUT, ignore_errors=True)
 
 
 def _scale(survey: Survey, work: Workspace, ledger: Ledger, workers: Workers) -> None:

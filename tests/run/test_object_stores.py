@@ -309,3 +309,48 @@ def test_options_record_no_password_and_workspaces_are_for_object_stores(tmp_pat
     with pytest.raises(InputError) as caught:
         RunOptions(stack="ts.mrc", output=f"https://me:{SECRET}@host/t.ome.zarr")
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_worker_processes_write_too_and_halves_are_compared_there(made, files, out, tmp_path, capsys):
+    series, _ = made
+    assert main(arguments(series, out, tmp_path, "--cluster", "local:2", "--halves")) == 0
+    given = {**series, **GIVEN, "halves": True, "cluster": "local:2"}
+    reconstruct_series(options(tmp_path / "h.ome.zarr", **given))
+    assert voxels(files, out) == fingerprint_of_files(tmp_path / "h.ome.zarr")
+    capsys.readouterr()
+    assert main(["fsc", out, "--json", "-"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert main(["fsc", str(tmp_path / "h.ome.zarr"), "--json", "-"]) == 0
+    here = json.loads(capsys.readouterr().out)
+    assert {**found, "volumes": 0} == {**here, "volumes": 0}
+
+
+@pytest.mark.slow
+def test_a_download_that_was_cut_is_kept_for_the_next_run(made, files, out, proxy, tmp_path, capsys):
+    series, local = made
+    raw = f"{out.rpartition('/')[0]}/raw"
+    files.put_file(str(series["stack"]), f"{raw[5:]}/ts.mrc")
+    target = tmp_path / "a.ome.zarr"
+
+    class Cuts:
+        """The server fails when the preparation begins, after the stack was fetched."""
+
+        def phase(self, name, total, unit):
+            if name.startswith("preparing"):
+                raise KeyboardInterrupt
+
+        def advance(self, n, voxels=0):
+            pass
+
+        def message(self, text):
+            pass
+
+    given = {"stack": f"{raw}/ts.mrc", "angles": series["angles"], **GIVEN}
+    with pytest.raises(KeyboardInterrupt):
+        reconstruct_series(options(target, **given), Cuts())
+    proxy.headers_seen.clear()
+    assert reconstruct_series(options(target, **given)).status == "done"
+    assert fingerprint_of_files(target) == fingerprint_of_files(local)
+    reads = [path for method, path, _ in proxy.headers_seen if method == "GET" and path.endswith("ts.mrc")]
+    assert len(reads) == 1, "the header, not the stack"
