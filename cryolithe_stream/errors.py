@@ -66,6 +66,12 @@ class ServerLostError(RemoteError):
     """A server has gone: nothing more comes from it, whatever is asked for."""
 
 
+class AccessError(RemoteError):
+    """A server gives no permission, knows no credentials, or has no such bucket (exit code 2)."""
+
+    exit_code = 2
+
+
 class CryolitheWarning(UserWarning):
     """Something was done that the user should know of."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 batch = typer.Typer(no_args_is_help=True, help="Many tilt series: find them, reconstruct them.")
 
-_ONE_SERIES = ("angles", "alignment", "mdoc", "odd", "even", "output", "overwrite")
+_ONE_SERIES = ("angles", "alignment", "mdoc", "odd", "even", "output", "overwrite", "workspace")
 _NO_CLUSTER = ("cluster", "workers", "adapt", "dashboard")
 _SHARED = tuple(flag for flag in FLAGS if flag.name not in _ONE_SERIES)
 _IMAGINED = tuple(flag for flag in _SHARED if flag.name not in _NO_CLUSTER)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cryolithe_stream.batch import Job, Manifest, Orders
     from cryolithe_stream.empiar import Server
     from cryolithe_stream.run import Progress
+    from cryolithe_stream.store import RemotePath
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The output folder of batch run.")]
 AtOnce = Annotated[
@@ -39,7 +40,16 @@ AtOnce = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Output = Annotated[
-    Path, typer.Option("-o", "--output", metavar="DIR", help="Where NAME.ome.zarr of every series goes.")
+    str,
+    typer.Option("-o", "--output", metavar="DIR", help="Where NAME.ome.zarr of every series goes; or s3://BUCKET/DIR."),
+]
+Workspace = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace",
+        metavar="DIR",
+        help="Where a batch into an object store keeps its record; default: its last name.",
+    ),
 ]
 Recipe = Annotated[
     str | None, typer.Option("--recipe", metavar="NAME|FILE", help="How a folder is laid out; as for batch plan.")
@@ -49,6 +59,7 @@ Recipe = Annotated[
 def run(
     given: dict[str, Any],
     output: Output,
+    workspace: Workspace = None,
     recipe: Recipe = None,
     at_once: AtOnce = 3,
     limit: Limit = None,
@@ -79,17 +90,22 @@ def run(
             fix="Name the file that batch plan wrote, a folder of tilt series, or an entry as empiar:11830",
         )
     options = shared_options(given)
+    place, folder = _places(output, workspace)
     server = server_for(None, files_url, timeout, attempts)
-    streaming = streaming_for(output, scratch, disk, keep_raw=keep_raw, connections=connections, server=server)
     if is_entry(source):
-        manifest = _entry(source, server, match, recipe, options, output, relist=relist)
+        manifest = _entry(source, server, match, recipe, options, folder, relist=relist)
     else:
         refuse_unless_entry({"match": match, "relist": relist})
         manifest = _manifest(Path(source).expanduser(), recipe, options)
-    if not is_entry(manifest.source):
+    streaming = None
+    if is_entry(manifest.source):
+        if place is not None:
+            raise InputError(f"tomograms of an entry of EMPIAR do not go to {place}", fix="Name a local folder")
+        streaming = streaming_for(folder, scratch, disk, keep_raw=keep_raw, connections=connections, server=server)
+    else:
         refuse_unless_entry({"scratch": scratch, "disk": disk, "keep-raw": keep_raw})
     manifest = replace(manifest, series=manifest.series[:limit])
-    _reconstruct(Orders(manifest, options, streaming if is_entry(manifest.source) else None), output, at_once)
+    _reconstruct(Orders(manifest, options, place, streaming), folder, at_once)
 
 
 def retry(folder: Folder, at_once: AtOnce = 3) -> None:
@@ -130,6 +146,20 @@ def _entry(
     if not found.found:
         raise InputError(f"no tilt series was found in {entry}", fix="batch plan tells what was left out, and why")
     return Manifest.of(found, options)
+
+
+def _places(output: str, workspace: Path | None) -> tuple[RemotePath | None, Path]:
+    """The object store that the tomograms go to, if any, and the folder of the batch here."""
+    from cryolithe_stream.store import RemotePath, place_of
+
+    place = place_of(output)
+    if isinstance(place, RemotePath):
+        if place.scheme != "s3":
+            raise InputError(f"{place} cannot be written", fix="Name a local folder or s3://")
+        return place, workspace or Path(place.name)
+    if workspace is not None:
+        raise InputError("--workspace is for outputs in object stores", fix="Leave it out")
+    return None, place
 
 
 def _manifest(source: Path, recipe: str | None, options: dict[str, Any]) -> Manifest:

@@ -19,6 +19,7 @@ from cryolithe_stream.errors import CryolitheWarning, InputError, OutputError
 
 if TYPE_CHECKING:
     from cryolithe_stream.evaluate import Crossing, Fsc, Volume
+    from cryolithe_stream.store import Place
 
 _COMPARED, _WRITTEN = "Comparison", "Output"
 WEDGE_POWER = "power of a Fourier voxel, wedge / visible"
@@ -111,10 +112,10 @@ class Outputs:
     plot: Path | None
     overwrite: bool
 
-    def check(self, inputs: Sequence[Path | None]) -> Outputs:
+    def check(self, inputs: Sequence[Place | None]) -> Outputs:
         """Raise OutputError for what cannot be written: a folder that is missing, a file that stands there."""
         named = [path for path in (self.json, self.csv, self.plot) if path is not None and path != _STDOUT]
-        taken = {path.resolve() for path in inputs if path is not None}
+        taken: set[Place] = {path.resolve() for path in inputs if path is not None}
         for i, path in enumerate(named):
             if path in named[:i] or path.resolve() in taken:
                 raise OutputError(f"{path} is named twice", fix="Give each output a name of its own")
@@ -164,7 +165,7 @@ class Selection:
     voxel_size: float | None
     memory: str | None
 
-    def open(self, paths: Sequence[Path]) -> tuple[list[Volume], dict[str, Any]]:
+    def open(self, paths: Sequence[Place]) -> tuple[list[Volume], dict[str, Any]]:
         """The volumes cut to the region, and the arguments that `fourier_shell_correlation` takes besides."""
         from cryolithe_stream.evaluate import Region, open_volume
         from cryolithe_stream.geometry import Box
@@ -261,7 +262,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console(file=sys.stdout, highlight=False, width=_WIDEST).print(table)
 
 
-def labels(paths: Sequence[Path]) -> list[str]:
+def labels(paths: Sequence[Place]) -> list[str]:
     """A name for each path: the file's, or the whole path where files share one."""
     names = [path.name for path in paths]
     return [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]

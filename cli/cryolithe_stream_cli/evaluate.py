@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    estimates: Annotated[list[Path], typer.Argument(metavar="ESTIMATE...", help="Volumes, OME-Zarr or MRC.")],
-    truth: Annotated[Path, typer.Option("--truth", metavar="FILE", help="The volume that they should be.")],
+    estimates: Annotated[list[str], typer.Argument(metavar="ESTIMATE...", help="Volumes, OME-Zarr or MRC.")],
+    truth: Annotated[str, typer.Option("--truth", metavar="FILE", help="The volume that they should be.")],
     tilt_range: shared.TiltRange = None,
     angles: shared.Angles = None,
     mask: shared.Mask = None,
@@ -36,26 +35,27 @@ def evaluate(
     Ratio and error are those after the best affine fit to the truth, so scale and offset of an estimate do not matter.
     """
     from cryolithe_stream.evaluate import compare
+    from cryolithe_stream.store import place_of
 
-    outputs = shared.Outputs(json, csv, plot, overwrite).check([*estimates, truth, mask, angles])
-    names = shared.labels(estimates)
+    *paths, true = map(place_of, [*estimates, truth])
+    outputs = shared.Outputs(json, csv, plot, overwrite).check([*paths, true, mask, angles])
+    names = shared.labels(paths)
     if len(set(names)) < len(names):
         raise InputError("an estimate is named twice", fix="Name each volume once")
     selection = shared.Selection(tilt_range, angles, mask, taper, roi, level, voxel_size, memory)
-    volumes, arguments = selection.open([*estimates, truth])
+    volumes, arguments = selection.open([*paths, true])
     found = {name: compare(volume, volumes[-1], **arguments) for name, volume in zip(names, volumes[:-1], strict=True)}
     result = {
-        "truth": str(truth),
+        "truth": str(true),
         "level": level,
         "roi": roi,
         "estimates": [
-            {"path": str(path), **comparison.to_json()}
-            for path, comparison in zip(estimates, found.values(), strict=True)
+            {"path": str(path), **comparison.to_json()} for path, comparison in zip(paths, found.values(), strict=True)
         ],
     }
     if not outputs.write(result, {name: comparison.fsc for name, comparison in found.items()}, column="estimate"):
         first = next(iter(found.values())).fsc
-        typer.echo(f"truth {truth}\n{shared.heading(first)}\n")
+        typer.echo(f"truth {true}\n{shared.heading(first)}\n")
         shared.print_table(["", *found], _rows(list(found.values())))
 
 

@@ -13,7 +13,9 @@ _SUFFIXES = (".mrc", ".map", ".rec")
 
 
 def export(
-    tomogram: Annotated[Path, typer.Argument(metavar="TOMOGRAM", help="A finished OME-Zarr tomogram.")],
+    tomogram: Annotated[
+        str, typer.Argument(metavar="TOMOGRAM", help="A finished OME-Zarr tomogram, here or at s3://, https://.")
+    ],
     mrc: Annotated[Path, typer.Argument(metavar="MRC", help="The MRC file to write.")],
     level: Annotated[int, typer.Option("--level", metavar="N", min=0, help="Level of the pyramid; 0: full size.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the MRC file.")] = False,

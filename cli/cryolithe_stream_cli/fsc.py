@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,8 +16,8 @@ _ROWS = 25
 
 
 def fsc(
-    first: Annotated[Path, typer.Argument(metavar="ODD", help="A half volume, or a tomogram with its halves beside.")],
-    second: Annotated[Path | None, typer.Argument(metavar="[EVEN]", help="The other half.", show_default=False)] = None,
+    first: Annotated[str, typer.Argument(metavar="ODD", help="A half volume, or a tomogram with its halves beside.")],
+    second: Annotated[str | None, typer.Argument(metavar="[EVEN]", help="The other half.", show_default=False)] = None,
     tilt_range: shared.TiltRange = None,
     angles: shared.Angles = None,
     mask: shared.Mask = None,
@@ -38,10 +37,11 @@ def fsc(
     learned: their correlation tells how well two reconstructions repeat, not that they are true.
     """
     from cryolithe_stream.evaluate import fourier_shell_correlation, half_volumes
+    from cryolithe_stream.store import place_of
 
-    paths = list(half_volumes(first)) if second is None else [first, second]
+    paths = list(half_volumes(place_of(first))) if second is None else [place_of(first), place_of(second)]
     if paths[0].resolve() == paths[1].resolve():
-        raise InputError(f"{first} is named twice: it correlates with itself", fix="Name the odd and the even half")
+        raise InputError(f"{paths[0]} is named twice: it correlates with itself", fix="Name the odd and the even half")
     outputs = shared.Outputs(json, csv, plot, overwrite).check([*paths, mask, angles])
     selection = shared.Selection(tilt_range, angles, mask, taper, roi, level, voxel_size, memory)
     volumes, arguments = selection.open(paths)

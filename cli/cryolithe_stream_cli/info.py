@@ -11,18 +11,27 @@ from cryolithe_stream.errors import DamagedStoreError, FormatError, MissingFileE
 from cryolithe_stream_cli.show import show
 
 if TYPE_CHECKING:
-    from cryolithe_stream.store import LedgerRecord
+    from cryolithe_stream.store import LedgerRecord, Place, Tomogram
 
 
 def info(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A stack, projection store, tomogram or model.")],
+    path: Annotated[
+        str,
+        typer.Argument(metavar="PATH", help="A stack, projection store, tomogram (also at s3://, https://) or model."),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Describe a stack, a store of projections, a tomogram or a model."""
-    show(_describe(path), as_json=as_json)
+    from cryolithe_stream.store import place_of
+
+    show(_describe(place_of(path)), as_json=as_json)
 
 
-def _describe(path: Path) -> dict[str, Any]:
+def _describe(path: Place) -> dict[str, Any]:
+    from cryolithe_stream.store import RemotePath, open_tomogram
+
+    if isinstance(path, RemotePath):
+        return _describe_tomogram(open_tomogram(path))
     if not path.exists():
         raise MissingFileError(f"{path} does not exist", fix="Check the path")
     if path.suffix == ".safetensors" or (path / "config.json").is_file():
@@ -59,9 +68,13 @@ def _describe_folder(path: Path) -> dict[str, Any]:
             "tilts_deg": [float(tilt) for tilt in store.tilts_deg],
             "provenance": store.attributes,
         }
+    return _describe_tomogram(tomogram)
+
+
+def _describe_tomogram(tomogram: Tomogram) -> dict[str, Any]:
     layout = tomogram.layout
     return {
-        "tomogram": str(path),
+        "tomogram": str(tomogram.path),
         "finished": tomogram.finished,
         "ome_zarr": layout.version,
         "shape_zyx": list(layout.shape_zyx),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +11,10 @@ from cryolithe_stream_cli.progress import progress_on, standard_error
 
 
 def verify(
-    tomograms: Annotated[list[Path], typer.Argument(metavar="OUT...", help="Tomograms (.ome.zarr) of this program.")],
+    tomograms: Annotated[
+        list[str],
+        typer.Argument(metavar="OUT...", help="Tomograms (.ome.zarr) of this program, here or at s3://, https://."),
+    ],
     repair: Annotated[
         bool, typer.Option("--repair", help="Make what is damaged again, from the series that it was made of.")
     ] = False,
@@ -23,10 +25,11 @@ def verify(
 ) -> None:
     """Check every block and the pyramid of finished tomograms; exit code 1 when one is damaged and stays so."""
     from cryolithe_stream.run import repair_tomogram, verify_tomogram
+    from cryolithe_stream.store import place_of
 
     results = []
     with progress_on(standard_error()) as progress:
-        for path in tomograms:
+        for path in map(place_of, tomograms):
             found = verify_tomogram(path, progress)
             for damage in found.damages:
                 progress.message(f"{path}, level {damage.level}, voxels {damage.box}: {damage.reason}")

@@ -15,6 +15,7 @@ from cryolithe_stream.batch.tree import Tree, is_passed_over
 from cryolithe_stream.empiar import RemoteFolder, entry_number
 from cryolithe_stream.empiar.names import safe_name
 from cryolithe_stream.errors import InputError
+from cryolithe_stream.store import Place
 
 PREFIX = "empiar:"
 _TEXTS = (".tlt", ".rawtlt", ".xf", ".aln", ".mdoc", ".com", ".edf", ".xtilt")
@@ -75,7 +76,7 @@ def by_names(tree: Tree, series: Series) -> tuple[Series, ListedFacts]:
 def to_fetch(series: Series, source: Path) -> list[str]:
     """Paths in the entry of every file that a run of the series reads; files elsewhere are the user's own."""
     named = [path for role, path in series.files().items() if role != "reference"]
-    paths = [str(path.relative_to(source)) for path in (*named, *series.beside) if path.is_relative_to(source)]
+    paths = [inside for path in (*named, *series.beside) if (inside := _inside(path, source)) is not None]
     folders = {str(parent) for path in paths for parent in PurePosixPath(path).parents} | {"."}
     return sorted(set(paths) - folders)
 
@@ -83,18 +84,23 @@ def to_fetch(series: Series, source: Path) -> list[str]:
 def moved(series: Series, source: Path, folder: Path) -> Series:
     """The series with its files of the entry below a folder."""
     files = {
-        role: folder / path.relative_to(source) if path.is_relative_to(source) else path
+        role: path if (inside := _inside(path, source)) is None else folder / inside
         for role, path in series.files().items()
     }
     return Series(series.name, options=series.options, beside=(), **files)
 
 
+def _inside(path: Place, source: Path) -> str | None:
+    """The path of a file below the entry; None for one that is elsewhere."""
+    return str(path.relative_to(source)) if isinstance(path, Path) and path.is_relative_to(source) else None
+
+
 def _beside(tree: Tree, series: Series) -> list[str]:
     """Files of text that belong to the stack or its alignment by their names, or by their folder where it is named."""
-    named = {str(path.relative_to(tree.root)) for path in series.files().values()}
+    named = {_inside(path, tree.root) for path in series.files().values()}
     wanted: set[str] = set()
     for path in (series.stack, series.alignment):
-        if path is None:
+        if not isinstance(path, Path):
             continue
         place = "" if path == tree.root else str(path.relative_to(tree.root))
         whole = tree.has_folder(place)

@@ -17,6 +17,7 @@ from cryolithe_stream.batch.recipes import Layout, Recipe, shipped_recipes
 from cryolithe_stream.batch.series import Facts, ListedFacts, Series
 from cryolithe_stream.batch.tree import Skipped, Tree, walk
 from cryolithe_stream.errors import InputError
+from cryolithe_stream.run.inputs import require_here
 
 STACKS = (".mrc", ".mrcs", ".st", ".ali")
 _ALIKE = 10  # entries of one folder with one reason; more are told together
@@ -71,7 +72,7 @@ class _Search:
                 here = self.tree.sizes is None
                 self._known[key] = examine(series, self.options) if here else by_names(self.tree, series)
             except InputError as error:
-                self._known[key] = self.tells(series.stack, error.what)
+                self._known[key] = self.tells(require_here(series.stack), error.what)
         known = self._known[key]
         return known if isinstance(known, str) else (replace(known[0], name=series.name), known[1])
 
@@ -166,7 +167,7 @@ def _one_of(
             if candidate.layout.skip or candidate.layout.roles.get("alignment"):
                 search.refused.setdefault(candidate.path, result)
             continue
-        other = stacks.setdefault(os.path.realpath(result.series.stack), candidate.path)
+        other = stacks.setdefault(os.path.realpath(require_here(result.series.stack)), candidate.path)
         if other == candidate.path:
             found = result
         else:
@@ -231,7 +232,8 @@ def _leading_out(tree: Tree, candidate: _Candidate) -> str:
 def _others(search: _Search, recipe: Recipe, found: Sequence[Found], known: Mapping[str, str]) -> dict[str, str]:
     """By path why files that have the names of stacks are none, where no layout of the recipe took them."""
     tree = search.tree
-    used = {str(path.relative_to(tree.root)) for entry in found for path in entry.series.files().values()}
+    files = (path for entry in found for path in entry.series.files().values())
+    used = {str(require_here(path).relative_to(tree.root)) for path in files}
     rest = [path for path in tree.paths() if path.endswith(STACKS) and path not in used and path not in known]
     missing = f"no layout of the recipe {recipe.name} fits: what belongs to it is missing, or elsewhere"
     reasons = {}
@@ -242,7 +244,7 @@ def _others(search: _Search, recipe: Recipe, found: Sequence[Found], known: Mapp
 
 
 def _path(tree: Tree, entry: Found) -> str:
-    return str(entry.series.stack.relative_to(tree.root))
+    return str(require_here(entry.series.stack).relative_to(tree.root))
 
 
 def _plain(tree: Tree, path: str, reason: str, finder: str) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cryolithe_stream.batch.runner import Job
 from cryolithe_stream.errors import CryolitheError
 from cryolithe_stream.run import plan_run
+from cryolithe_stream.store import Place, RemotePath, stands_at
 
 _OWN = {"stack", "output", "angles", "alignment", "mdoc", "odd", "even"}
 
@@ -29,7 +29,7 @@ def estimate_batch(jobs: Sequence[Job]) -> BatchEstimate:
 
     Stacks of the same size under the same options count as one kind, of which the first is surveyed from its header.
     """
-    waiting = [job for job in jobs if not job.options.output.exists()]
+    waiting = [job for job in jobs if not stands_at(job.options.output)]
     seconds, output_bytes, unknown = 0.0, 0, 0
     for members in kinds_of(waiting):
         try:
@@ -50,8 +50,10 @@ def kinds_of(jobs: Sequence[Job]) -> list[list[Job]]:
     return list(kinds.values())
 
 
-def _size(stack: Path) -> int:
+def _size(stack: Place) -> int:
     try:
+        if isinstance(stack, RemotePath):
+            return 0
         return stack.stat().st_size
     except OSError:
         return 0

@@ -12,7 +12,9 @@ from typing import Any
 from cryolithe_stream.batch.series import Facts, Series
 from cryolithe_stream.errors import CryolitheError, CryolitheWarning, InputError
 from cryolithe_stream.read import TiltSeries, describe_stack, open_mrc_map, read_mdoc, read_tilt_series
+from cryolithe_stream.run.inputs import here, require_here
 from cryolithe_stream.run.options import RunOptions
+from cryolithe_stream.store import Place
 
 _PLACEHOLDER = "tomogram.ome.zarr"
 _VOLUMES = ("stack of volumes", "volume")
@@ -54,7 +56,7 @@ def usable(series: Series, shared: Mapping[str, Any]) -> tuple[Series, TiltSerie
     try:
         main, options = _read_series(series, shared)
     except InputError:
-        if series.mdoc is None or not (fault := _fault(read_mdoc, series.mdoc)):
+        if series.mdoc is None or not (fault := _fault(read_mdoc, require_here(series.mdoc))):
             raise
         unused.append(f"its mdoc is not used: {fault}")
         series = replace(series, mdoc=None)
@@ -91,16 +93,16 @@ def _read_series(series: Series, shared: Mapping[str, Any]) -> tuple[TiltSeries,
     return _read(series.stack, options, options.pixel_size, options.mdoc), options
 
 
-def _read(stack: Path, options: RunOptions, pixel_angstrom: float | None, mdoc: Path | None) -> TiltSeries:
+def _read(stack: Place, options: RunOptions, pixel_angstrom: float | None, mdoc: Place | None) -> TiltSeries:
     try:
         return read_tilt_series(
-            stack,
-            angles=options.angles,
-            alignment=options.alignment,
+            require_here(stack),
+            angles=here(options.angles),
+            alignment=here(options.alignment),
             alignment_angstrom=options.alignment_pixel_size,
             pixel_angstrom=pixel_angstrom,
             exclude=options.exclude,
-            mdoc=mdoc,
+            mdoc=here(mdoc),
         )
     except OSError as error:
         if isinstance(error, CryolitheError):
@@ -124,7 +126,7 @@ def _halves_fault(main: TiltSeries, options: RunOptions) -> str:
 
 def _without_faulty_reference(series: Series, unused: list[str]) -> Series:
     """The series without a reference that cannot be read."""
-    if series.reference is None or not (fault := _fault(open_mrc_map, series.reference)):
+    if series.reference is None or not (fault := _fault(open_mrc_map, require_here(series.reference))):
         return series
     unused.append(f"its reference is not used: {fault}")
     return replace(series, reference=None)

@@ -17,6 +17,7 @@ from cryolithe_stream.batch.workload import series_work
 from cryolithe_stream.errors import InputError
 from cryolithe_stream.geometry import Shape3
 from cryolithe_stream.read import Stack, TiltSeries
+from cryolithe_stream.run.inputs import require_here
 from cryolithe_stream.run.options import RunOptions
 from cryolithe_stream.run.sizes import ClusterSize
 from cryolithe_stream.run.survey import Survey, survey_run, survey_series
@@ -59,7 +60,7 @@ def described_kind(count: int, frames_tyx: Shape3, options: Mapping[str, Any]) -
     told = RunOptions(**options, stack="stack.mrc", output="output.ome.zarr")
     if told.pixel_size is None:
         raise InputError("the pixel size of the stacks is not known", fix="Give it with --pixel-size")
-    stack = Stack(told.stack, frames_tyx, np.dtype("<f4"), frames_tyx, (0, 1, 2), 1024)
+    stack = Stack(require_here(told.stack), frames_tyx, np.dtype("<f4"), frames_tyx, (0, 1, 2), 1024)
     tilts = np.linspace(-LAST_TILT_DEG, LAST_TILT_DEG, frames_tyx[0])
     return Kind(count, told, TiltSeries(stack, np.arange(frames_tyx[0]), tilts, told.pixel_size))
 

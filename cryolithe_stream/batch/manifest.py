@@ -19,6 +19,7 @@ from cryolithe_stream.errors import FormatError, InputError, OutputError
 from cryolithe_stream.read import read_mapping
 from cryolithe_stream.run.options import RunOptions
 from cryolithe_stream.run.parse import suggestion
+from cryolithe_stream.store import Place, place_of
 from cryolithe_stream.store.atomic import write_atomically
 
 KIND = "manifest 1"
@@ -48,7 +49,7 @@ class Manifest:
         series = tuple(found.series for found in discovery.found)
         return cls(discovery.source, discovery.recipe.name, series, options, discovery.skipped)
 
-    def run_options(self, series: Series, folder: Path) -> RunOptions:
+    def run_options(self, series: Series, folder: Place) -> RunOptions:
         """The options of one series, whose tomogram is `folder/NAME.ome.zarr`. Raises InputError."""
         files = {role: path for role, path in series.files().items() if role != "reference"}
         return RunOptions(**{**self.options, **series.options}, **files, output=folder / f"{series.name}{SUFFIX}")
@@ -86,8 +87,9 @@ class Manifest:
             entry["beside"] = [self._relative(path) for path in series.beside]
         return {**entry, "options": dict(series.options)} if series.options else entry
 
-    def _relative(self, path: Path) -> str:
-        text = str(path.relative_to(self.source)) if path.is_relative_to(self.source) else str(path)
+    def _relative(self, path: Place) -> str:
+        inside = isinstance(path, Path) and path.is_relative_to(self.source)
+        text = str(path.relative_to(self.source)) if isinstance(path, Path) and inside else str(path)
         return f"./{text}" if text.startswith("~") else text
 
 
@@ -146,7 +148,7 @@ def _series(entry: Any, number: int, source: Path, faults: list[str]) -> Series:
     if "stack" not in entry:
         faults.append(f"{where}.stack: is missing")
     roles = [role for role in FILES if entry.get(role) is not None]
-    files = {role: _path(entry[role], source, f"{where}.{role}", faults) for role in roles}
+    files = {role: _place(entry[role], source, f"{where}.{role}", faults) for role in roles}
     beside = entry.get("beside") or []
     if not isinstance(beside, list):
         faults.append(f"{where}.beside: is no list of paths")
@@ -164,6 +166,17 @@ def _source(value: Any, start: Path, faults: list[str]) -> Path:
     except InputError as error:
         faults.append(f"source: {error.what}")
         return start
+
+
+def _place(value: Any, start: Path, where: str, faults: list[str]) -> Place:
+    """A file of a series: an address, or a path that may start at a folder."""
+    if isinstance(value, str) and "://" in value:
+        try:
+            return place_of(value)
+        except InputError as error:
+            faults.append(f"{where}: {error.what}")
+            return start
+    return _path(value, start, where, faults)
 
 
 def _path(value: Any, start: Path, where: str, faults: list[str]) -> Path:

@@ -23,6 +23,7 @@ from cryolithe_stream.run import Progress, RunOptions, reconstruct_series
 from cryolithe_stream.run.cluster import Workers, open_cluster
 from cryolithe_stream.run.progress import Silent
 from cryolithe_stream.run.survey import size_for
+from cryolithe_stream.run.workspace import workspace_folder
 from cryolithe_stream.store import output_faults
 
 AT_ONCE = 3
@@ -153,8 +154,9 @@ def _run_one(job: Job, files: Files, workers: Workers, record: BatchRecord, told
         try:
             with files.brought(job, heard) as ready:
                 began = time.monotonic()
-                with output_faults(job.options.output):
-                    job.options.output.parent.mkdir(parents=True, exist_ok=True)
+                parent = workspace_folder(job.options.output, job.options.workspace).parent
+                with output_faults(parent):
+                    parent.mkdir(parents=True, exist_ok=True)
                 result = reconstruct_series(ready.options, heard, workers=workers)
                 outputs = tuple(str(path) for path in result.outputs)
                 status: Status = "already complete" if result.status == "already complete" else "done"

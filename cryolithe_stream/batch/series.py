@@ -8,30 +8,31 @@ from pathlib import Path
 from typing import Any
 
 from cryolithe_stream.geometry import Shape3
+from cryolithe_stream.store import Place
 
 FILES = ("stack", "angles", "alignment", "mdoc", "odd", "even", "reference")
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A series by name, its files as absolute paths, and options of its own.
+    """A series by name, its files as absolute paths or addresses, and options of its own.
 
     `odd` and `even` are half stacks; `reference` is a volume as it should be, for training. `beside` are further files
     that reading looks for, named where the series is elsewhere and has to be fetched.
     """
 
     name: str
-    stack: Path
-    angles: Path | None = None
-    alignment: Path | None = None
-    mdoc: Path | None = None
-    odd: Path | None = None
-    even: Path | None = None
-    reference: Path | None = None
+    stack: Place
+    angles: Place | None = None
+    alignment: Place | None = None
+    mdoc: Place | None = None
+    odd: Place | None = None
+    even: Place | None = None
+    reference: Place | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     beside: tuple[Path, ...] = ()
 
-    def files(self) -> dict[str, Path]:
+    def files(self) -> dict[str, Place]:
         """The files that it has, by role."""
         found = {role: getattr(self, role) for role in FILES}
         return {role: path for role, path in found.items() if path is not None}

@@ -15,7 +15,8 @@ from cryolithe_stream.batch.series import Series
 from cryolithe_stream.empiar.names import PARTIAL
 from cryolithe_stream.errors import CryolitheError
 from cryolithe_stream.plan import BlockPlan
-from cryolithe_stream.store import read_ledger
+from cryolithe_stream.run.workspace import workspace_folder
+from cryolithe_stream.store import read_ledger, stands_at
 
 State = Literal["done", "failed", "begun", "fetched", "fetching", "waiting"]
 
@@ -47,12 +48,12 @@ def batch_status(folder: Path) -> list[SeriesStatus]:
     found = []
     for job, series in zip(orders.jobs(folder), orders.manifest.series, strict=True):
         outcome = outcomes.get(job.name)
-        begun = job.options.output.with_name(job.options.output.name + ".partial")
+        begun = workspace_folder(job.options.output, job.options.workspace)
         if begun.exists():
             found.append(SeriesStatus(job.name, "begun", _share(job, begun)))
         elif outcome is not None and outcome.status == "failed":
             found.append(SeriesStatus(job.name, "failed", 0.0, outcome.seconds, outcome.reason))
-        elif job.options.output.exists():
+        elif stands_at(job.options.output):
             found.append(SeriesStatus(job.name, "done", 1.0, outcome.seconds if outcome else 0.0))
         else:
             found.append(SeriesStatus(job.name, _fetched(orders, series), 0.0))

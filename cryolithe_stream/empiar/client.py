@@ -80,10 +80,14 @@ class Patience:
 
 
 class Client:
-    """Requests to one server from any number of threads; `stop` ends them all."""
+    """Requests to one server from any number of threads; `stop` ends them all.
 
-    def __init__(self, server: Server) -> None:
+    `private` has addresses with passwords that are asked for in place of those that are named, told and written down.
+    """
+
+    def __init__(self, server: Server, *, private: Mapping[str, str] | None = None) -> None:
         self.server = server
+        self._private = private or {}
         self.stop = threading.Event()
         self._own = threading.local()
         self._guard = threading.Lock()
@@ -188,6 +192,7 @@ class Client:
         if not hasattr(self._own, "session"):
             self._own.session = _session()
         asked, timeout = url, self.server.timeout_s
+        url = self._private.get(url, url)
         for _ in range(_MOST_REDIRECTS):
             response: requests.Response = self._own.session.request(
                 method, url, headers=headers, stream=True, timeout=timeout, allow_redirects=False
@@ -197,7 +202,9 @@ class Client:
             response.close()
             target = urljoin(url, response.headers["Location"])
             if not self.server.allows_redirect(url, target):
-                raise RemoteError(f"{asked} leads to another server, which is not followed: {target[:200]!r}")
+                raise RemoteError(
+                    f"{asked} leads to another server, which is not followed: {target.partition('?')[0][:200]!r}"
+                )
             url = target
         raise RemoteError(f"{asked} leads from one address to the next without end")
 

@@ -13,7 +13,7 @@ from cryolithe_stream.evaluate.agreement import Agreement, agreement
 from cryolithe_stream.evaluate.fsc import Fsc, fourier_shell_correlation
 from cryolithe_stream.evaluate.volumes import VolumeLike, as_volume
 from cryolithe_stream.evaluate.window import DEFAULT_TAPER
-from cryolithe_stream.read import PathLike
+from cryolithe_stream.store import Place, PlaceLike, place_of
 
 _SUFFIXES = (".ome.zarr", ".mrc")
 
@@ -66,12 +66,13 @@ def compare(
     return Comparison(found, shells)
 
 
-def half_volumes(tomogram: PathLike) -> tuple[Path, Path]:
+def half_volumes(tomogram: PlaceLike) -> tuple[Place, Place]:
     """The volumes of the odd and the even tilts that a run with `--halves` left beside a tomogram.
 
     Raises MissingFileError when they are not there.
     """
-    path = Path(os.path.normpath(tomogram))
+    path = place_of(tomogram)
+    path = Path(os.path.normpath(path)) if isinstance(path, Path) else path
     suffix = next((s for s in _SUFFIXES if path.name.endswith(s)), path.suffix)
     stem = path.name.removesuffix(suffix) if suffix else path.name
     odd, even = (path.with_name(f"{stem}_{half}{suffix}") for half in ("odd", "even"))

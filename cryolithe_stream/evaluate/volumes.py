@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 
 from cryolithe_stream.errors import InputError, MissingFileError
 from cryolithe_stream.geometry import Box, Float32s, Shape3
-from cryolithe_stream.read import PathLike, open_mrc_map
-from cryolithe_stream.store import open_ome_zarr
+from cryolithe_stream.read import open_mrc_map
+from cryolithe_stream.store import PlaceLike, RemotePath, open_ome_zarr, place_of
 
 PIECE_VOXELS = 1 << 21
 
@@ -100,13 +99,15 @@ class Region:
         return self.source.read_box(box.shifted(self.box.start))
 
 
-def open_volume(path: PathLike, *, level: int = 0, voxel_angstrom: float | None = None) -> Volume:
-    """The volume at `path`: a level of an OME-Zarr image (a folder), or an MRC file.
+def open_volume(path: PlaceLike, *, level: int = 0, voxel_angstrom: float | None = None) -> Volume:
+    """The volume at `path`: a level of an OME-Zarr image (a folder or an address), or an MRC file.
 
     `voxel_angstrom` is used instead of what the file says. Raises InputError for a level of an MRC file, and what
     `open_ome_zarr` and `open_mrc_map` raise.
     """
-    path = Path(path)
+    path = place_of(path)
+    if isinstance(path, RemotePath):
+        return open_ome_zarr(path, level=level, voxel_angstrom=voxel_angstrom)
     if not path.exists():
         raise MissingFileError(f"volume {path} does not exist", fix="Check the path")
     if path.is_dir():

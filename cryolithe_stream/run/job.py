@@ -28,7 +28,7 @@ from cryolithe_stream.geometry import Box, Float32s, Shape3, VolumeFrame
 from cryolithe_stream.network import Model, Wavelet, load_model
 from cryolithe_stream.plan import Block
 from cryolithe_stream.run.halving import Halving
-from cryolithe_stream.store import MrcVolume, ProjectionStore, Written, downsample_shard, write_box
+from cryolithe_stream.store import MrcVolume, Place, ProjectionStore, Written, downsample_shard, write_box
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Target:
     """One set of projections and the unfinished volumes that its blocks go to: [all] or [all, odd, even] tilts."""
 
     projections: Path
-    volumes: tuple[Path, ...]
+    volumes: tuple[Place, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class ShardTask:
     """One shard of one level of one unfinished tomogram, to be made from the level below."""
 
     level: int
-    volume: Path
+    volume: Place
     index: Shape3
 
     @property
@@ -142,14 +142,10 @@ def downsample(task: ShardTask) -> tuple[ShardTask, str]:
     return task, downsample_shard(task.volume, task.level, task.index)
 
 
-def task_label(volume: Path) -> str:
+def task_label(volume: Place) -> str:
     """The output's name as Dask groups tasks by it: without its ending, and with no dash."""
-    name = (
-        volume.parent.parent.name.removesuffix(".partial")
-        .removesuffix(".mrc")
-        .removesuffix(".zarr")
-        .removesuffix(".ome")
-    )
+    name = volume.parent.parent.name if isinstance(volume, Path) else volume.name
+    name = name.removesuffix(".partial").removesuffix(".mrc").removesuffix(".zarr").removesuffix(".ome")
     return name.replace("-", "_")
 
 
@@ -211,8 +207,8 @@ def _reconstructor(recipe: Recipe, frame: VolumeFrame) -> BlockReconstructor:
     return reconstructor_for(recipe, frame, model)
 
 
-def _write(volume: Path, box: Box, values: Float32s) -> Written:
-    if volume.suffix == ".mrc":
+def _write(volume: Place, box: Box, values: Float32s) -> Written:
+    if isinstance(volume, Path) and volume.suffix == ".mrc":
         return MrcVolume.open(volume).write_box(box, values)
     return write_box(volume, box, values)
 

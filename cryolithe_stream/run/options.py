@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, PlainSerializer, ValidationError
 
 from cryolithe_stream.errors import InputError
 from cryolithe_stream.read import read_mapping
@@ -21,6 +21,7 @@ from cryolithe_stream.run.cluster_words import (
     read_word,
 )
 from cryolithe_stream.run.parse import parse_bytes, parse_device, parse_exclude, parse_roi, suggestion
+from cryolithe_stream.store.place import Place, RemotePath, place_of, public_url
 
 Method = Literal["network", "fbp"]
 EngineName = Literal["features", "exact"]
@@ -30,10 +31,17 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 OutputType = Literal["float32", "float16", "int16"]
 
 
-def _output(value: object) -> Path:
-    path = Path(str(value)).expanduser()
+def _output(value: object) -> Place:
+    path = place_of(value)
     if path.suffix not in (".zarr", ".mrc"):
         raise ValueError("the output ends in .ome.zarr or .mrc")
+    if isinstance(path, RemotePath):
+        if path.scheme != "s3":
+            raise ValueError("an output goes to a local folder or to s3://")
+        if path.suffix == ".mrc":
+            raise ValueError(
+                "an object store takes OME-Zarr only: write .ome.zarr there, then export it to an MRC file"
+            )
     return path
 
 
@@ -49,6 +57,12 @@ def _number(value: object) -> object:
     return value
 
 
+InputPlace = Annotated[
+    InstanceOf[Path] | InstanceOf[RemotePath], BeforeValidator(place_of), PlainSerializer(str, when_used="json")
+]
+OutputPlace = Annotated[
+    InstanceOf[Path] | InstanceOf[RemotePath], BeforeValidator(_output), PlainSerializer(str, when_used="json")
+]
 UserPath = Annotated[Path, BeforeValidator(lambda value: Path(str(value)).expanduser())]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_number)]
 Count = Annotated[int, Field(ge=1, le=100_000), BeforeValidator(_number)]
@@ -61,16 +75,19 @@ class RunOptions(BaseModel):
     worker process, `exclude` in 1-based view numbers. None leaves the choice to the input, the model or the machine.
     `workers` and `adapt` are numbers of worker processes for clusters that this program starts, `dashboard` the address
     HOST:PORT that Dask's dashboard listens at, loopback without it.
+    Files of the series may be addresses (`s3://`, `https://`), the output one below `s3://`; `workspace` is the folder
+    that holds the workspace of such an output, without it the current one.
     `odd` and `even` are half stacks (from frames) that share the alignment of `stack`; `halves` splits its tilts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    stack: UserPath
-    output: Annotated[Path, BeforeValidator(_output)]
-    angles: UserPath | None = None
-    alignment: UserPath | None = None
-    mdoc: UserPath | None = None
+    stack: InputPlace
+    output: OutputPlace
+    workspace: UserPath | None = None
+    angles: InputPlace | None = None
+    alignment: InputPlace | None = None
+    mdoc: InputPlace | None = None
     model: str = "default"
     method: Method = "network"
     engine: EngineName = "features"
@@ -82,8 +99,8 @@ class RunOptions(BaseModel):
     alignment_pixel_size: Positive | None = None
     roi: Annotated[str, BeforeValidator(parse_roi)] | None = None
     halves: bool = False
-    odd: UserPath | None = None
-    even: UserPath | None = None
+    odd: InputPlace | None = None
+    even: InputPlace | None = None
     patch_scale: Positive | None = None
     invert: bool = False
     exclude: Annotated[tuple[int, ...], BeforeValidator(parse_exclude)] = ()
@@ -147,7 +164,7 @@ class RunOptions(BaseModel):
 
 
 _LONGEST = 100
-_PATHS = {"stack", "output", "angles", "alignment", "mdoc", "model", "odd", "even"}
+_PATHS = {"stack", "output", "workspace", "angles", "alignment", "mdoc", "model", "odd", "even"}
 _NO_VOXELS = _PATHS | {"memory", "cluster", "workers", "adapt", "dashboard", "device", "overwrite"}
 _NETWORK_ONLY = {"engine", "oversample", "patch_scale"}
 
@@ -181,6 +198,8 @@ def _conflicts(values: Mapping[str, object]) -> list[str]:
     inputs = ("stack", "odd", "even", "angles", "alignment", "mdoc")
     if has("output") and (same := [name for name in inputs if values.get(name) == values["output"]]):
         faults.append(f"output: is the same file as {same[0]}")
+    if has("workspace") and has("output") and not str(values["output"]).startswith("s3://"):
+        faults.append("workspace: is for outputs in object stores, that of a local output lies beside it")
     return faults
 
 
@@ -191,7 +210,8 @@ def _faults(error: ValidationError) -> list[str]:
 
 def _fault(detail: Any) -> str:
     name, context = str(detail["loc"][0]), detail.get("ctx", {})
-    got = repr(detail["input"]) if len(repr(detail["input"])) <= _LONGEST else repr(detail["input"])[:_LONGEST] + "…"
+    shown = repr(public_url(detail["input"]) if isinstance(detail["input"], str) else detail["input"])
+    got = shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…"
     if detail["type"] == "extra_forbidden":
         return f"{name}: no option has this name{suggestion(name, RunOptions.model_fields)}"
     name = name.replace("_", "-")

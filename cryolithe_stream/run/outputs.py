@@ -6,6 +6,7 @@ import platform
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,23 @@ from cryolithe_stream.run.workspace import Volume, Workspace, fingerprint
 from cryolithe_stream.store import (
     Ledger,
     MrcVolume,
+    Place,
+    RemotePath,
     Scaling,
     Statistics,
+    claim_output,
     create_tomogram,
     fingerprint_label,
     finish_tomogram,
     is_ours,
     open_tomogram,
+    publish_output,
+    release_output,
     remove_output,
 )
 
 _INT16_HEADROOM = 8.0
-_LIBRARIES = ("cryolithe-stream", "torch", "numpy", "zarr", "dask", "ome-zarr", "mrcfile", "PyWavelets")
+_LIBRARIES = ("cryolithe-stream", "torch", "numpy", "zarr", "dask", "ome-zarr", "mrcfile", "PyWavelets", "s3fs")
 
 
 def scaling_for(samples: Sequence[Float32s]) -> Scaling:
@@ -53,7 +59,7 @@ def create_volumes(survey: Survey, work: Workspace, plan: BlockPlan, ledger: Led
     labels = [fingerprint_label(fingerprint(survey.voxel_recipe(), done["prepared"]["contents"]))]
     for volume in work.volumes:
         remove_output(volume.unfinished)  # what a run left that was killed before the mark below
-        if volume.unfinished.suffix == ".mrc":
+        if isinstance(volume.unfinished, Path) and volume.unfinished.suffix == ".mrc":
             MrcVolume.create(
                 volume.unfinished,
                 shape_zyx=survey.window.shape,
@@ -92,29 +98,54 @@ def pyramid_tasks(work: Workspace) -> Iterator[tuple[int, list[tuple[Any, Shape3
 
 
 def hand_over(survey: Survey, work: Workspace, plan: BlockPlan, ledger: Ledger, figures: dict[str, Any]) -> None:
-    """Write statistics, provenance and metadata, and rename every volume to its final name, the main one last."""
+    """Write statistics, provenance and metadata, and rename every volume to its final name, the main one last.
+
+    Volumes in an object store are published instead.
+    """
     for volume in reversed(work.volumes):
         if not volume.unfinished.exists():
             continue  # an interrupted run handed it over already
-        backup = work.folder / f"replaced_{volume.final.name}"
-        if volume.unfinished.suffix == ".mrc":
-            unfinished = MrcVolume.open(volume.unfinished)
-            _step_aside(volume, backup)
+        if isinstance(volume.final, Path) and volume.final.suffix == ".mrc":
+            unfinished = MrcVolume.open(_local(volume.unfinished))
+            _step_aside(volume.final, work)
             unfinished.finish(volume.final, _statistics(volume, work, ledger))
             continue
         entry = _provenance(survey, plan, ledger, figures) | _written(volume, work, ledger)
         entry["checksums"] = recorded_checksums(volume, work, ledger)
         finish_tomogram(volume.unfinished, entry)
-        _step_aside(volume, backup)
-        volume.unfinished.rename(volume.final)
+        if isinstance(volume.final, RemotePath):
+            publish_output(volume.final.as_draft(), ledger.plan["owner"])
+            continue
+        _step_aside(volume.final, work)
+        _local(volume.unfinished).rename(volume.final)
+    release(work, ledger)
 
 
-def _step_aside(volume: Volume, backup: Any) -> None:
+def claim(survey: Survey, work: Workspace, ledger: Ledger) -> None:
+    """Mark outputs in an object store as this run's. Raises OutputError when another run writes them, RemoteError."""
+    for volume in work.volumes:
+        if isinstance(volume.final, RemotePath):
+            claim_output(volume.final, ledger.plan["owner"], overwrite=survey.options.overwrite)
+
+
+def release(work: Workspace, ledger: Ledger) -> None:
+    """Take the marks of `claim` back. Raises RemoteError."""
+    for volume in work.volumes:
+        if isinstance(volume.final, RemotePath):
+            release_output(volume.final, ledger.plan["owner"])
+
+
+def _local(place: Place) -> Path:
+    assert isinstance(place, Path)
+    return place
+
+
+def _step_aside(final: Path, work: Workspace) -> None:
     """Move an earlier output of ours into the workspace, which goes when the run is over."""
-    if volume.final.is_dir() and not any(volume.final.iterdir()):
-        volume.final.rmdir()
-    elif volume.final.exists() and is_ours(volume.final):
-        volume.final.rename(backup)
+    if final.is_dir() and not any(final.iterdir()):
+        final.rmdir()
+    elif final.exists() and is_ours(final):
+        final.rename(work.folder / f"replaced_{final.name}")
 
 
 def _statistics(volume: Volume, work: Workspace, ledger: Ledger) -> Statistics:
@@ -158,7 +189,7 @@ def _provenance(survey: Survey, plan: BlockPlan, ledger: Ledger, figures: dict[s
             "stamps": ledger.plan["stamps"],
         },
         "options": survey.options.to_json(),
-        "input": survey.series[0].provenance,
+        "input": survey.inputs.named(survey.series[0].provenance),
         "model": model and {"name": model.name, "fingerprint": model.fingerprint, "contrast": model.contrast},
         "input_inverted": survey.options.invert,
         "thickness_from": survey.thickness_from,

@@ -5,16 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cryolithe_stream.errors import DamagedStoreError, OutputError
+from cryolithe_stream.errors import DamagedStoreError, OutputError, RemoteError
 from cryolithe_stream.plan import BlockPlan
 from cryolithe_stream.run.checksums import shard_name
 from cryolithe_stream.run.cluster import Workers, open_cluster
 from cryolithe_stream.run.estimate import voxels_per_second
+from cryolithe_stream.run.inputs import fetched, looked_at
 from cryolithe_stream.run.job import (
     BlockReport,
     BlockTask,
@@ -27,13 +28,15 @@ from cryolithe_stream.run.job import (
     sample_boxes,
 )
 from cryolithe_stream.run.options import RunOptions
-from cryolithe_stream.run.outputs import create_volumes, hand_over, pyramid_tasks, scaling_for
+from cryolithe_stream.run.outputs import claim, create_volumes, hand_over, pyramid_tasks, release, scaling_for
 from cryolithe_stream.run.preparing import prepare_stacks
 from cryolithe_stream.run.progress import Progress, Silent
 from cryolithe_stream.run.readback import ROUNDS, damaged_blocks, damaged_shards
-from cryolithe_stream.run.survey import Survey, survey_run
+from cryolithe_stream.run.survey import Survey, read_series, survey_run
 from cryolithe_stream.run.workspace import SetName, Workspace, already_complete, open_ledger
-from cryolithe_stream.store import Ledger, ProjectionStore, level_shapes, output_faults, remove_output
+from cryolithe_stream.store import Ledger, Place, ProjectionStore, level_shapes, output_faults, remove_output
+
+_INPUT = "input"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class RunResult:
     """What a run did: `status` is "done" or "already complete", `outputs` the finished tomograms."""
 
     status: str
-    outputs: tuple[Path, ...]
+    outputs: tuple[Place, ...]
     figures: dict[str, Any] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
@@ -81,7 +84,8 @@ class RunResult:
 
 def plan_run(options: RunOptions) -> RunPlan:
     """The plan of a run, from headers only. Raises InputError for what cannot be run."""
-    return RunPlan(survey_run(options))
+    with looked_at(options) as inputs:
+        return RunPlan(survey_run(options, inputs=inputs))
 
 
 def reconstruct_series(
@@ -92,8 +96,12 @@ def reconstruct_series(
     `workers` are shared with other series (see `Workers.shared_at`); without them a cluster is opened for this one.
     Raises InputError for what the user must change, OutputError for what stands in the way of the output.
     """
-    progress = progress or Silent()
-    survey = survey_run(options, size=None if workers is None else workers.size)
+    with looked_at(options) as inputs:
+        size = None if workers is None else workers.size
+        return _run(survey_run(options, size=size, inputs=inputs), progress or Silent(), workers)
+
+
+def _run(survey: Survey, progress: Progress, workers: Workers | None) -> RunResult:
     work = _workspace(survey)
     outputs = tuple(volume.final for volume in work.volumes)
     if already_complete(survey, work):
@@ -105,6 +113,7 @@ def reconstruct_series(
             budget_bytes=survey.plan.budget_bytes, workers=survey.plan.workers
         )
         plan.check()
+        claim(survey, work, ledger)
         progress.message(_describe(survey, plan))
         with _crew(survey, workers, progress) as crew:
             with output_faults(work.folder):
@@ -143,8 +152,9 @@ def _crew(survey: Survey, workers: Workers | None, progress: Progress) -> Iterat
 
 
 def _workspace(survey: Survey, token: str = "") -> Workspace:
-    halves = survey.options.halves or len(survey.series) > 1
-    return Workspace.of(survey.options.output, halves=halves, token=token)
+    options = survey.options
+    halves = options.halves or len(survey.series) > 1
+    return Workspace.of(options.output, halves=halves, within=options.workspace, token=token)
 
 
 def targets(survey: Survey, work: Workspace) -> dict[SetName, Target]:
@@ -160,11 +170,14 @@ def targets(survey: Survey, work: Workspace) -> dict[SetName, Target]:
 
 @contextmanager
 def _removed_unless_prepared(work: Workspace, ledger: Ledger) -> Iterator[None]:
-    """A context that removes the workspace when it fails before anything is prepared: there is nothing to continue."""
+    """A context that removes the workspace when it fails before anything is prepared or fetched to continue with."""
     try:
         yield
     except BaseException:
-        if "prepared" not in ledger.done():
+        arrived = any(path.is_file() for path in (work.folder / _INPUT).rglob("*"))
+        if "prepared" not in ledger.done() and not arrived:
+            with suppress(OutputError, RemoteError):
+                release(work, ledger)
             with suppress(OutputError):
                 remove_output(work.folder)
         raise
@@ -177,8 +190,13 @@ def _prepare(survey: Survey, work: Workspace, ledger: Ledger, workers: Workers, 
         if all(ProjectionStore.is_whole(path) for path in paths):
             return
         progress.message("the prepared projections are not as they were written: they are prepared again")
+    if survey.inputs.are_remote:
+        inputs = fetched(survey.inputs, survey.options, work.folder / _INPUT, ledger, progress)
+        survey = replace(survey, inputs=inputs, series=read_series(inputs.options))
     contents = [report.content_hash for report in prepare_stacks(survey, paths, workers, progress)]
     ledger.mark("prepared", {"contents": contents})
+    with output_faults(work.folder):
+        shutil.rmtree(work.folder / _INPUT, ignore_errors=True)
 
 
 def _scale(survey: Survey, work: Workspace, ledger: Ledger, workers: Workers) -> None:
@@ -281,12 +299,14 @@ def _describe(survey: Survey, plan: BlockPlan) -> str:
 
 
 def _require_room(survey: Survey, work: Workspace) -> None:
-    """Raise OutputError when the folder is missing or the disk has not the room that the run will take."""
+    """Raise OutputError when the folder is missing or its disk has not the room that the run will take there."""
     parent = work.folder.parent
     if not parent.is_dir():
-        raise OutputError(f"{parent} is not an existing folder", fix="Create it, or name another output")
+        name = "another output" if isinstance(survey.options.output, Path) else "another --workspace"
+        raise OutputError(f"{parent} is not an existing folder", fix=f"Create it, or name {name}")
     itemsize = {"float32": 4, "float16": 2, "int16": 2}[survey.options.dtype]
-    volume = survey.window.n_voxels * itemsize * len(work.volumes) * 8 // 7
+    n_here = sum(isinstance(volume.final, Path) for volume in work.volumes)
+    volume = survey.window.n_voxels * itemsize * n_here * 8 // 7
     tilts, rows, width = survey.layout.shape_tyx
     needed = volume + tilts * rows * width * 4 * 2 * len(survey.series)
     free = shutil.disk_usage(parent).free

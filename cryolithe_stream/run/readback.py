@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from cryolithe_stream.errors import FormatError
 from cryolithe_stream.geometry import Box
@@ -14,7 +13,7 @@ from cryolithe_stream.run.cluster import Workers
 from cryolithe_stream.run.job import ShardTask, task_label
 from cryolithe_stream.run.progress import Progress
 from cryolithe_stream.run.workspace import Workspace
-from cryolithe_stream.store import Ledger, box_checksum, open_tomogram
+from cryolithe_stream.store import Ledger, Place, box_checksum, open_tomogram
 
 ROUNDS = 3
 """How often what is damaged is made again, before the disk is blamed."""
@@ -24,7 +23,7 @@ ROUNDS = 3
 class ReadTask:
     """A box of one level of an unfinished tomogram, and the checksum of what was written; `key` is the caller's."""
 
-    volume: Path
+    volume: Place
     level: int
     box: Box
     checksum: str

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryolithe_stream.errors import InputError
+from cryolithe_stream.errors import InputError, UnsupportedError
 from cryolithe_stream.geometry import Box, Shape3, VolumeFrame
 from cryolithe_stream.plan import Block, BlockPlan
 from cryolithe_stream.run.checksums import shard_name
@@ -42,23 +42,25 @@ def repair_tomogram(found: Verification, *, cluster: str = "local", progress: Pr
 
     Relative paths of its run start at the current folder. Blocks that come out otherwise than they were, as they do in
     their last bits on another kind of machine, have their checksums recorded anew.
-    Raises InputError when the series is gone or has changed, and OutputError.
+    Raises InputError when the series is gone or has changed, UnsupportedError in object stores, and OutputError.
     """
     progress = progress or Silent()
-    tomogram = open_verifiable(found.path)
-    with output_faults(tomogram.path):
-        lock = WriterLock.acquire(tomogram.path / ".repair.lock")
+    if not isinstance(found.path, Path):
+        raise UnsupportedError(f"{found.path} cannot be repaired in its place", fix="Reconstruct it with --overwrite")
+    tomogram, held = open_verifiable(found.path), found.path / ".repair.lock"
+    with output_faults(held):
+        lock = WriterLock.acquire(held)
     try:
         recorded = tomogram.attributes["checksums"]
         blocks = dict(enumerate(recorded["blocks"]))
         if damaged := [damage.index[0] for damage in found.damages if damage.level == 0]:
-            blocks |= _blocks_again(tomogram, damaged, cluster, progress)
+            blocks |= _blocks_again(tomogram, found.path, damaged, cluster, progress)
         levels = _levels_again(tomogram, found.damages, recorded["levels"])
         checksums = {"blocks": list(blocks.values()), "levels": levels}
         if checksums != recorded:
             finish_tomogram(tomogram.path, {**tomogram.attributes, "checksums": checksums})
     finally:
-        (tomogram.path / ".repair.lock").unlink(missing_ok=True)
+        held.unlink(missing_ok=True)
         lock.release()
     return verify_tomogram(found.path, progress)
 
@@ -69,13 +71,15 @@ def repair_block(task: RepairTask) -> tuple[int, str]:
     return task.block.index, write_box(task.tomogram, task.block.box, voxels[task.place]).checksum
 
 
-def _blocks_again(tomogram: Tomogram, indices: Sequence[int], cluster: str, progress: Progress) -> dict[int, str]:
+def _blocks_again(
+    tomogram: Tomogram, path: Path, indices: Sequence[int], cluster: str, progress: Progress
+) -> dict[int, str]:
     """Reconstruct blocks of level 0 from projections that are prepared again; returns checksums by their index."""
     survey = _survey_again(tomogram)
     plan = BlockPlan.from_json(tomogram.attributes["plan"])
     of_stack = _SETS.index(tomogram.attributes["tilts"])
     several = len(survey.series) > 1
-    scratch = tempfile.TemporaryDirectory(prefix=f"{tomogram.path.name}.repair-", dir=tomogram.path.parent)
+    scratch = tempfile.TemporaryDirectory(prefix=f"{path.name}.repair-", dir=path.parent)
     with scratch as folder, open_cluster(cluster) as workers:
         paths = [Path(folder).absolute() / f"{name}.zarr" for name in _SETS[: len(survey.series)]]
         contents = [report.content_hash for report in prepare_stacks(survey, paths, workers, progress)]
@@ -87,7 +91,7 @@ def _blocks_again(tomogram: Tomogram, indices: Sequence[int], cluster: str, prog
                 survey.recipe,
                 survey.frame,
                 paths[of_stack if several else 0],
-                tomogram.path.absolute(),
+                path.absolute(),
                 plan.block(index),
                 0 if several else of_stack,
                 3 if survey.options.halves else 1,
@@ -104,7 +108,7 @@ def _blocks_again(tomogram: Tomogram, indices: Sequence[int], cluster: str, prog
 def _survey_again(tomogram: Tomogram) -> Survey:
     """The survey of the run that made a tomogram. Raises InputError when it would make something else now."""
     recorded = tomogram.attributes["options"]
-    survey = survey_run(RunOptions.merged({**recorded, "cluster": None, "memory": None}))
+    survey = survey_run(RunOptions.merged({**recorded, "cluster": None, "memory": None, "workspace": None}))
     made, now = tomogram.attributes["run"]["voxels"], survey.voxel_recipe()
     difference = describe_differences(made, now)
     if difference != "nothing differs":

@@ -21,11 +21,12 @@ from cryolithe_stream.prepare import ProjectionLayout, layout
 from cryolithe_stream.read import TiltSeries, read_tilt_series
 from cryolithe_stream.run.cluster import cluster_size
 from cryolithe_stream.run.cluster_words import read_word
+from cryolithe_stream.run.inputs import Inputs, here, require_here
 from cryolithe_stream.run.job import Recipe, reconstructor_for
-from cryolithe_stream.run.memory import BASELINE_BYTES, default_memory
+from cryolithe_stream.run.memory import BASELINE_BYTES, REMOTE_BYTES, default_memory
 from cryolithe_stream.run.options import RunOptions
 from cryolithe_stream.run.sizes import UNKNOWN, ClusterSize
-from cryolithe_stream.store import strips_bytes, write_box_bytes
+from cryolithe_stream.store import Place, RemotePath, strips_bytes, write_box_bytes
 
 DEFAULT_OVERSAMPLE = 8
 
@@ -34,6 +35,7 @@ DEFAULT_OVERSAMPLE = 8
 class Survey:
     """Everything that is known of a run before it starts.
 
+    `options` are as they were given, those of `inputs` have paths of this machine alone.
     `series` holds the stack, or the stack and its odd and even halves, `bin` how often it is binned; `frame` is the
     full volume over the prepared projections, `window` the part of it that is written; `thickness_from` says where the
     thickness comes from.
@@ -51,6 +53,11 @@ class Survey:
     reconstructor: BlockReconstructor
     plan: BlockPlan
     cluster: ClusterSize
+    inputs: Inputs
+
+    def stamps(self) -> list[Any]:
+        """How the stacks' files look, as JSON."""
+        return [self.inputs.stamp(series).to_json() for series in self.series]
 
     def voxel_recipe(self) -> dict[str, Any]:
         """All that decides the voxels except the content of the stack, as JSON."""
@@ -77,16 +84,24 @@ class Survey:
         }
 
 
-def survey_run(options: RunOptions, *, size: ClusterSize | None = None) -> Survey:
+def survey_run(options: RunOptions, *, size: ClusterSize | None = None, inputs: Inputs | None = None) -> Survey:
     """Read headers, angles, alignment and the model, and plan the blocks for workers of a known `size`, if any.
 
-    Raises InputError for what cannot be run.
+    `inputs` are needed where files are at addresses. Raises InputError for what cannot be run.
     """
-    return survey_series(options, _series(options), size=size)
+    inputs = inputs or Inputs(options)
+    return survey_series(options, read_series(inputs.options), size=size, inputs=inputs)
 
 
-def survey_series(options: RunOptions, series: tuple[TiltSeries, ...], *, size: ClusterSize | None = None) -> Survey:
+def survey_series(
+    options: RunOptions,
+    series: tuple[TiltSeries, ...],
+    *,
+    size: ClusterSize | None = None,
+    inputs: Inputs | None = None,
+) -> Survey:
     """The survey of a stack, or of a stack and its odd and even halves, whose headers need not be on the disk."""
+    inputs = inputs or Inputs(options)
     model = None if options.method == "fbp" else load_model(options.model)
     binning = _binning(options, model, series[0])
     if model is not None:
@@ -106,20 +121,34 @@ def survey_series(options: RunOptions, series: tuple[TiltSeries, ...], *, size: 
     reconstructor = reconstructor_for(recipe, frame, model, torch.device(recipe.device))
     plan = _plan(options, series[0], frame, window, reconstructor, size)
     return Survey(
-        options, series, binning, prepared, model, recipe, frame, window, thickness_from, reconstructor, plan, size
+        options,
+        series,
+        binning,
+        prepared,
+        model,
+        recipe,
+        frame,
+        window,
+        thickness_from,
+        reconstructor,
+        plan,
+        size,
+        inputs,
     )
 
 
-def _series(options: RunOptions) -> tuple[TiltSeries, ...]:
-    def read(stack: Any) -> TiltSeries:
+def read_series(options: RunOptions) -> tuple[TiltSeries, ...]:
+    """The stack, or the stack and its odd and even halves, without reading a frame. Raises InputError."""
+
+    def read(stack: Place) -> TiltSeries:
         return read_tilt_series(
-            stack,
-            angles=options.angles,
-            alignment=options.alignment,
+            require_here(stack),
+            angles=here(options.angles),
+            alignment=here(options.alignment),
             alignment_angstrom=options.alignment_pixel_size,
             pixel_angstrom=options.pixel_size,
             exclude=options.exclude,
-            mdoc=options.mdoc,
+            mdoc=here(options.mdoc),
         )
 
     main = read(options.stack)
@@ -270,6 +299,7 @@ def _plan(
         writing = n_sets * box.n_voxels * 4 + write_box_bytes(box, options.dtype, block_zyx)
         return max(strips_bytes(strips, width=width), computing, writing)
 
+    baseline = BASELINE_BYTES + (REMOTE_BYTES if isinstance(options.output, RemotePath) else 0)
     plan = plan_blocks(
         volume_zyx=frame.volume_zyx,
         window=window,
@@ -278,7 +308,7 @@ def _plan(
         bytes_of=bytes_of,
         cost_of=reconstructor.cost,
         budget_bytes=(options.memory or default_memory(size)) // size.slots,
-        baseline_bytes=BASELINE_BYTES // size.slots,
+        baseline_bytes=baseline // size.slots,
         workers=size.workers,
         sharded=options.ome_zarr == "0.5" and options.output.suffix != ".mrc",
     )

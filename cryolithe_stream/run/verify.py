@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cryolithe_stream.errors import FormatError, UnsupportedError
@@ -12,7 +11,7 @@ from cryolithe_stream.geometry import Box
 from cryolithe_stream.plan import BlockPlan
 from cryolithe_stream.run.checksums import shard_name
 from cryolithe_stream.run.progress import Progress, Silent
-from cryolithe_stream.store import Tomogram, box_checksum, open_tomogram
+from cryolithe_stream.store import Place, PlaceLike, Tomogram, box_checksum, open_tomogram, place_of
 
 _OLD = "Reconstruct it again to have them"
 
@@ -31,7 +30,7 @@ class Damage:
 class Verification:
     """What was found in a tomogram: how many pieces were read, and which are damaged."""
 
-    path: Path
+    path: Place
     n_checked: int
     damages: tuple[Damage, ...]
 
@@ -41,12 +40,13 @@ class Verification:
         return {"path": str(self.path), "checked": self.n_checked, "damaged": found}
 
 
-def verify_tomogram(path: Path, progress: Progress | None = None) -> Verification:
-    """Read every block and every shard of the pyramid of a tomogram, and compare their checksums.
+def verify_tomogram(path: PlaceLike, progress: Progress | None = None) -> Verification:
+    """Read every block and shard of the pyramid of a tomogram, here or at an address, and compare their checksums.
 
     Raises MissingFileError, FormatError for what is no finished tomogram of this program, UnsupportedError for MRC
     files and tomograms of versions that recorded no checksums.
     """
+    path = place_of(path)
     progress = progress or Silent()
     pieces = list(_pieces(open_verifiable(path)))
     progress.phase(f"verifying {path.name}", len(pieces), "pieces")
@@ -59,7 +59,7 @@ def verify_tomogram(path: Path, progress: Progress | None = None) -> Verificatio
     return Verification(path, len(pieces), tuple(damages))
 
 
-def open_verifiable(path: Path) -> Tomogram:
+def open_verifiable(path: Place) -> Tomogram:
     """A finished tomogram with checksums; raises as `verify_tomogram` does."""
     if path.suffix == ".mrc":
         raise UnsupportedError(f"{path} is an MRC file, which records no checksums", fix="Name an .ome.zarr")
@@ -88,7 +88,7 @@ def _pieces(tomogram: Tomogram) -> Iterator[tuple[Damage, str | None]]:
             yield Damage(level, index, box, ""), known.get(shard_name(index))
 
 
-def _fault(path: Path, piece: Damage, recorded: str | None) -> str:
+def _fault(path: Place, piece: Damage, recorded: str | None) -> str:
     """Why a piece is damaged; empty when it is not."""
     if recorded is None:
         return "its checksum was not recorded"

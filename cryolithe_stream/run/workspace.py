@@ -3,14 +3,14 @@
 `OUT.partial/` holds the ledger, and in a folder that bears the ledger's token the prepared projections and the
 unfinished volumes. Volumes are renamed to their final names when they are complete, so whatever stands at an output's
 name is a whole tomogram. No two ledgers have one token: a task whose client died goes on, and must not meet the voxels
-of a run with other options that took the place.
+of a run with other options that took the place. Volumes in an object store are drafts under their final names instead,
+and nothing opens them until their root metadata are published.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +19,18 @@ from typing import Any, Literal
 
 from cryolithe_stream.errors import FormatError, OutputError
 from cryolithe_stream.prepare import content_hash
-from cryolithe_stream.read import TiltSeries
 from cryolithe_stream.run.survey import Survey, describe_differences
-from cryolithe_stream.store import Ledger, is_ours, mrc_fingerprint, open_tomogram, read_ledger, remove_output
+from cryolithe_stream.store import (
+    Ledger,
+    Place,
+    RemotePath,
+    is_ours,
+    mrc_fingerprint,
+    open_tomogram,
+    read_ledger,
+    remove_output,
+    stands_at,
+)
 
 SetName = Literal["all", "odd", "even"]
 _TOKEN = 12
@@ -32,8 +41,8 @@ class Volume:
     """One tomogram of a run: its name, where it is built and where it goes."""
 
     name: SetName
-    unfinished: Path
-    final: Path
+    unfinished: Place
+    final: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +54,22 @@ class Workspace:
     volumes: tuple[Volume, ...]
 
     @classmethod
-    def of(cls, output: Path, *, halves: bool, token: str = "") -> Workspace:
+    def of(cls, output: Place, *, halves: bool, within: Path | None = None, token: str = "") -> Workspace:
         """The workspace of an output; with halves there are volumes `…_odd` and `…_even` beside it.
 
-        `token` is the ledger's: until it is known, only the final names are.
+        That of an output in an object store lies in the folder `within`, or the current one. `token` is the ledger's:
+        until it is known, only the final names are.
         """
-        folder = output.with_name(output.name + ".partial")
+        folder = workspace_folder(output, within)
         inside = folder / token
         suffix = ".ome.zarr" if output.name.endswith(".ome.zarr") else output.suffix
         stem = output.name.removesuffix(suffix)
         names: list[tuple[SetName, str]] = [("all", output.name)]
         if halves:
             names += [("odd", f"{stem}_odd{suffix}"), ("even", f"{stem}_even{suffix}")]
+        if isinstance(output, RemotePath):
+            finals = [(n, output.with_name(f)) for n, f in names]
+            return cls(folder, inside, tuple(Volume(n, final.as_draft(), final) for n, final in finals))
         kind = ".mrc" if suffix == ".mrc" else ".ome.zarr"
         volumes = tuple(Volume(n, inside / f"{n}{kind}", output.with_name(f)) for n, f in names)
         return cls(folder, inside, volumes)
@@ -66,23 +79,11 @@ class Workspace:
         return self.inside / f"projections_{name}.zarr"
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """A stack's file as it looked: a shortcut that saves hashing a file that did not change."""
-
-    path: str
-    size: int
-    modified_ns: int
-
-    @classmethod
-    def of(cls, series: TiltSeries) -> Stamp:
-        """The stamp of a series' stack as it is now."""
-        status = series.stack.path.stat()
-        return cls(str(series.stack.path.resolve()), status.st_size, status.st_mtime_ns)
-
-    def to_json(self) -> list[Any]:
-        """The stamp as JSON."""
-        return [self.path, self.size, self.modified_ns]
+def workspace_folder(output: Place, within: Path | None = None) -> Path:
+    """`NAME.partial`: beside a local output, else in a folder, by default the current one."""
+    if isinstance(output, Path):
+        return output.with_name(f"{output.name}.partial")
+    return (within or Path()) / f"{output.name}.partial"
 
 
 def fingerprint(voxels: dict[str, Any], contents: Sequence[str]) -> str:
@@ -96,7 +97,7 @@ def already_complete(survey: Survey, work: Workspace) -> bool:
 
     Raises OutputError when anything else stands there and may not be replaced.
     """
-    standing = [volume.final for volume in work.volumes if os.path.lexists(volume.final)]
+    standing = [volume.final for volume in work.volumes if stands_at(volume.final)]
     for path in standing:
         if not is_ours(path) and not _is_vacant(path):
             raise OutputError(f"{path} exists and was not written by cryolithe-stream", fix="Name another output")
@@ -115,14 +116,20 @@ def already_complete(survey: Survey, work: Workspace) -> bool:
     return not work.folder.exists()
 
 
-def _is_vacant(path: Path) -> bool:
+def _is_vacant(path: Place) -> bool:
     """Whether an empty folder stands at `path`, which an OME-Zarr may take the place of."""
-    return path.suffix != ".mrc" and path.is_dir() and not path.is_symlink() and not any(path.iterdir())
+    return (
+        isinstance(path, Path)
+        and path.suffix != ".mrc"
+        and path.is_dir()
+        and not path.is_symlink()
+        and not any(path.iterdir())
+    )
 
 
-def _difference(survey: Survey, final: Path, voxels: dict[str, Any]) -> str:
+def _difference(survey: Survey, final: Place, voxels: dict[str, Any]) -> str:
     """How a finished volume differs from what this run would make; empty when it does not."""
-    if final.suffix == ".mrc":
+    if isinstance(final, Path) and final.suffix == ".mrc":
         contents = [content_hash(series) for series in survey.series]
         same = mrc_fingerprint(final) == fingerprint(voxels, contents)
         return "" if same else "its fingerprint is another"
@@ -140,8 +147,10 @@ def _difference(survey: Survey, final: Path, voxels: dict[str, Any]) -> str:
 
 def same_content(survey: Survey, made: dict[str, Any]) -> bool:
     """Whether the stacks hold what they held when `made` was recorded: by size and time, else by hashing them."""
-    if made.get("stamps") == [Stamp.of(series).to_json() for series in survey.series]:
+    if made.get("stamps") == survey.stamps():
         return True
+    if survey.inputs.are_remote:
+        return False  # what is here of them may be their headers alone
     return [content_hash(series) for series in survey.series] == made.get("contents")
 
 
@@ -178,6 +187,7 @@ def open_ledger(survey: Survey, work: Workspace) -> Ledger:
         "token": uuid.uuid4().hex[:_TOKEN],
         "plan": survey.plan.to_json(),
         "voxels": voxels,
-        "stamps": [Stamp.of(series).to_json() for series in survey.series],
+        "stamps": survey.stamps(),
+        "owner": uuid.uuid4().hex,
     }
     return Ledger.create(work.folder, plan, fingerprint(voxels, []))

@@ -10,7 +10,9 @@ from cryolithe_stream.store.ledger import Ledger, LedgerRecord, read_ledger
 from cryolithe_stream.store.mrc import MrcVolume
 from cryolithe_stream.store.mrc_stack import MrcStack
 from cryolithe_stream.store.multiscales import finish_tomogram
-from cryolithe_stream.store.ownership import is_ours, remove_output, require_replaceable
+from cryolithe_stream.store.objects import claim_output, publish_output, release_output
+from cryolithe_stream.store.ownership import is_ours, remove_output, require_replaceable, stands_at
+from cryolithe_stream.store.place import Place, PlaceLike, RemotePath, place_of, public_url
 from cryolithe_stream.store.projections import ROWS_PER_CHUNK, ProjectionStore, strips_bytes
 from cryolithe_stream.store.tomogram import Tomogram, create_tomogram, open_tomogram
 from cryolithe_stream.store.values import DtypeName, Scaling, Statistics, Written
@@ -25,13 +27,17 @@ __all__ = [
     "MrcVolume",
     "OmeVersion",
     "OmeZarrVolume",
+    "Place",
+    "PlaceLike",
     "ProjectionStore",
+    "RemotePath",
     "Scaling",
     "Statistics",
     "Tomogram",
     "TomogramLayout",
     "Written",
     "box_checksum",
+    "claim_output",
     "create_tomogram",
     "downsample_shard",
     "downsample_shard_bytes",
@@ -45,9 +51,14 @@ __all__ = [
     "open_ome_zarr",
     "open_tomogram",
     "output_faults",
+    "place_of",
+    "public_url",
+    "publish_output",
     "read_ledger",
+    "release_output",
     "remove_output",
     "require_replaceable",
+    "stands_at",
     "strips_bytes",
     "write_box",
     "write_box_bytes",

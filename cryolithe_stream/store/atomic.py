@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cryolithe_stream.store.faults import output_faults
+from cryolithe_stream.store.place import Place, RemotePath
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
@@ -59,8 +60,10 @@ def made_below(folder: Path, path: Path) -> None:
             sync((folder / part).parent)
 
 
-def sync(path: Path) -> None:
-    """Flush a file or a folder to the disk; one that does not exist has nothing to flush."""
+def sync(path: Place) -> None:
+    """Flush a file or a folder to the disk; what does not exist has nothing to flush, nor has an object in a store."""
+    if isinstance(path, RemotePath):
+        return
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:

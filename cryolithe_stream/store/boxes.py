@@ -16,20 +16,21 @@ from cryolithe_stream.geometry import Box, Float32s, Shape3
 from cryolithe_stream.store.atomic import made_below, sync, write_atomically
 from cryolithe_stream.store.faults import output_faults
 from cryolithe_stream.store.layout import split
-from cryolithe_stream.store.tomogram import PathLike, open_level
+from cryolithe_stream.store.place import Place, PlaceLike, place_of
+from cryolithe_stream.store.tomogram import open_level
 from cryolithe_stream.store.values import DtypeName, Scaling, Statistics, Stored, Written, checksum_text, crc32, encode
 
 _OVERHEAD_BYTES = 1 << 19
 
 
-def write_box(path: PathLike, box: Box, block: Float32s) -> Written:
+def write_box(path: PlaceLike, box: Box, block: Float32s) -> Written:
     """Store a block `(z, y, x)` of level 0 and report clipped voxels, checksum and statistics of what was stored.
 
     `box` must be whole shards, the volume's end aside, so that processes with different boxes never meet; ValueError
     otherwise. When this returns the shards are on the disk. Raises OutputError (disk full, not writable) and
     CryolitheError (NaN or infinite voxels).
     """
-    path = Path(path)
+    path = place_of(path)
     array = open_level(path, 0, mode="r+")
     shard = _shard_shape(array)
     _require_whole_shards(box, array.shape, shard)
@@ -56,12 +57,12 @@ def write_box_bytes(box: Box, dtype: DtypeName, shard_zyx: Shape3) -> int:
     return shard_write_bytes(shard, dtype) + 4 * 8 * math.prod(shard_zyx[1:]) + _OVERHEAD_BYTES
 
 
-def box_checksum(path: PathLike, box: Box, *, level: int = 0) -> str:
+def box_checksum(path: PlaceLike, box: Box, *, level: int = 0) -> str:
     """Checksum of what is stored in a box: equal to the one that `write_box` or `downsample_shard` reported.
 
     Raises FormatError when a shard cannot be read.
     """
-    array = open_level(Path(path), level, mode="r")
+    array = open_level(place_of(path), level, mode="r")
     checksum = 0
     for part in split(box, _shard_shape(array)):
         try:
@@ -78,7 +79,7 @@ def shard_write_bytes(n_voxels: int, dtype: DtypeName) -> int:
     return stored + 3 * (stored + stored // 64)
 
 
-def write_shard(folder: Path, array: zarr.Array[Any], box: Box, stored: Stored) -> None:
+def write_shard(folder: Place, array: zarr.Array[Any], box: Box, stored: Stored) -> None:
     """Store one shard of a level, on the disk when this returns; whoever reads it meanwhile sees the old or the new.
 
     Nothing of what stands there is merged, and several may write it at once: a task whose client died goes on, and
@@ -95,8 +96,11 @@ def write_shard(folder: Path, array: zarr.Array[Any], box: Box, stored: Stored) 
         file.unlink(missing_ok=True)
         sync(file.parent)
         return
-    made_below(folder, file.parent)
-    write_atomically(file, encoded.as_numpy_array().data)
+    if isinstance(file, Path) and isinstance(folder, Path):
+        made_below(folder, file.parent)
+        write_atomically(file, encoded.as_numpy_array().data)
+    else:
+        file.write_bytes(encoded.to_bytes())
 
 
 def _shard_shape(array: zarr.Array[Any]) -> Shape3:

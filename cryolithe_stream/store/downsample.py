@@ -13,11 +13,12 @@ from cryolithe_stream.geometry import Box, Shape3
 from cryolithe_stream.store.boxes import shard_write_bytes, write_shard
 from cryolithe_stream.store.faults import output_faults
 from cryolithe_stream.store.layout import TomogramLayout, split
-from cryolithe_stream.store.tomogram import PathLike, open_level, open_tomogram
+from cryolithe_stream.store.place import PlaceLike
+from cryolithe_stream.store.tomogram import open_level, open_tomogram
 from cryolithe_stream.store.values import Stored, checksum_text, crc32
 
 
-def downsample_shard(path: PathLike, level: int, shard_index: Shape3) -> str:
+def downsample_shard(path: PlaceLike, level: int, shard_index: Shape3) -> str:
     """Build one shard of `level` (1 or more) from the level below and return the checksum of what was stored.
 
     A voxel is the mean of the 2x2x2 below it, at the volume's end of those that exist; int16 means are rounded to

@@ -12,6 +12,7 @@ from cryolithe_stream.errors import InputError
 from cryolithe_stream.geometry import Box, Float32s, Shape3
 from cryolithe_stream.store.mrc import MrcVolume
 from cryolithe_stream.store.ownership import require_replaceable
+from cryolithe_stream.store.place import PlaceLike
 from cryolithe_stream.store.tomogram import PathLike, open_tomogram
 from cryolithe_stream.store.values import DtypeName, Scaling, Statistics, Written
 
@@ -50,7 +51,7 @@ def write_mrc(
     )
 
 
-def export_mrc(tomogram_path: PathLike, mrc_path: PathLike, *, level: int = 0, overwrite: bool = False) -> Statistics:
+def export_mrc(tomogram_path: PlaceLike, mrc_path: PathLike, *, level: int = 0, overwrite: bool = False) -> Statistics:
     """Copy a level of a finished tomogram into an MRC file, shard by shard, numbers and data type as stored.
 
     The MRC origin is the level's translation. Returns the statistics of what was stored. Raises InputError for an

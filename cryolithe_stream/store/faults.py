@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from cryolithe_stream.errors import CryolitheError, OutputError
+from cryolithe_stream.store.place import Place
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -15,7 +15,7 @@ _NO_FOLDER = {errno.ENOENT, errno.ENOTDIR}
 
 
 @contextmanager
-def output_faults(path: Path) -> Iterator[None]:
+def output_faults(path: Place) -> Iterator[None]:
     """Context in which an OSError of a write below `path` becomes an OutputError with its next step.
 
     Deliberate errors pass unchanged.
@@ -28,7 +28,7 @@ def output_faults(path: Path) -> Iterator[None]:
         raise _explained(path, error) from error
 
 
-def _explained(path: Path, error: OSError) -> OutputError:
+def _explained(path: Place, error: OSError) -> OutputError:
     if error.errno in _FULL:
         return OutputError(f"the disk is full: {path} cannot be written", fix="Free space there or name another output")
     if error.errno == errno.EFBIG:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import zarr
@@ -9,25 +10,29 @@ import zarr
 from cryolithe_stream.store.atomic import sync
 from cryolithe_stream.store.faults import output_faults
 from cryolithe_stream.store.layout import TomogramLayout
+from cryolithe_stream.store.place import PlaceLike
 from cryolithe_stream.store.quiet import without_warning
-from cryolithe_stream.store.tomogram import ATTRIBUTE_KEY, AXES, PathLike, open_tomogram
+from cryolithe_stream.store.remote_store import zarr_store
+from cryolithe_stream.store.tomogram import ATTRIBUTE_KEY, AXES, open_tomogram
 
 UNIT = "angstrom"
 
 
-def finish_tomogram(path: PathLike, attributes: dict[str, Any]) -> None:
+def finish_tomogram(path: PlaceLike, attributes: dict[str, Any]) -> None:
     """Write the provenance, then the multiscales metadata, after which the tomogram counts as finished.
 
     `attributes` (JSON) come under the key "cryolithe_stream". Axes are z, y, x in angstrom; level i has scale
     voxel·2^i and translation voxel·(2^i − 1)/2, plus the origin. Temporary files of killed writers are removed.
+    A draft stays one: `publish_output` makes it known.
     Raises OutputError when it cannot be written, and what `open_tomogram` raises.
     """
     tomogram = open_tomogram(path)
     layout = tomogram.layout
     with output_faults(tomogram.path):
-        for partial in tomogram.path.rglob("*.partial"):
-            partial.unlink(missing_ok=True)
-        group = zarr.open_group(tomogram.path, mode="r+")
+        if isinstance(tomogram.path, Path):
+            for partial in tomogram.path.rglob("*.partial"):
+                partial.unlink(missing_ok=True)
+        group = zarr.open_group(zarr_store(tomogram.path), mode="r+")
         group.attrs[ATTRIBUTE_KEY] = {**attributes, "layout": layout.to_json()}
         _write_multiscales(group, layout, tomogram.path.name.split(".")[0])
         sync(tomogram.path / ("zarr.json" if layout.version == "0.5" else ".zattrs"))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,8 @@ from cryolithe_stream.errors import FormatError, MissingFileError, OutputError
 from cryolithe_stream.geometry import Box, Float32s, Shape3
 from cryolithe_stream.store.atomic import folder_made_whole
 from cryolithe_stream.store.layout import OmeVersion, TomogramLayout
+from cryolithe_stream.store.place import Place, PlaceLike, RemotePath, place_of
+from cryolithe_stream.store.remote_store import zarr_store
 from cryolithe_stream.store.values import DtypeName, Scaling, checked_scaling, decode
 
 PathLike = str | os.PathLike[str]
@@ -28,7 +30,7 @@ class Tomogram:
     `attributes` is the provenance that `finish_tomogram` wrote; `finished` is false until then.
     """
 
-    path: Path
+    path: Place
     layout: TomogramLayout
     attributes: dict[str, Any]
     finished: bool
@@ -58,7 +60,7 @@ class Tomogram:
 
 
 def create_tomogram(
-    path: PathLike,
+    path: PlaceLike,
     *,
     shape_zyx: Shape3,
     voxel_angstrom: float,
@@ -71,17 +73,18 @@ def create_tomogram(
 ) -> Tomogram:
     """A new tomogram with empty arrays for all levels and no multiscales metadata; it appears whole or not at all.
 
+    In an object store `path` is a draft (see `RemotePath`).
     Raises OutputError when something stands at `path` or it cannot be written.
     """
-    path = Path(path)
+    path = place_of(path)
     layout = TomogramLayout(
         shape_zyx, voxel_angstrom, dtype, chunk_zyx, shard_zyx, version, checked_scaling(dtype, scaling), origin_zyx_px
     )
     if path.exists():
         raise OutputError(f"{path} exists already", fix="Name another output or remove it")
-    with folder_made_whole(path) as folder:
+    with _made_whole(path) as folder:
         group = zarr.create_group(
-            folder,
+            zarr_store(folder),
             zarr_format=3 if version == "0.5" else 2,
             attributes={ATTRIBUTE_KEY: {"layout": layout.to_json()}},
         )
@@ -90,16 +93,16 @@ def create_tomogram(
     return Tomogram(path, layout, {}, finished=False)
 
 
-def open_tomogram(path: PathLike) -> Tomogram:
-    """The tomogram at `path`, finished or not.
+def open_tomogram(path: PlaceLike) -> Tomogram:
+    """The tomogram at `path`, a folder or an address, finished or not.
 
-    Raises MissingFileError when there is nothing, FormatError when it is no tomogram of this program.
+    Raises MissingFileError when there is nothing, FormatError when it is no tomogram of this program, RemoteError.
     """
-    path = Path(path)
+    path = place_of(path)
     if not path.exists():
         raise MissingFileError(f"{path} does not exist", fix="Check the path")
     try:
-        attributes: dict[str, Any] = dict(zarr.open_group(path, mode="r").attrs)
+        attributes: dict[str, Any] = dict(zarr.open_group(zarr_store(path), mode="r").attrs)
         entry = dict(attributes[ATTRIBUTE_KEY])
         layout = TomogramLayout.from_json(entry.pop("layout"))
     except (OSError, KeyError, TypeError, ValueError) as error:
@@ -108,12 +111,16 @@ def open_tomogram(path: PathLike) -> Tomogram:
     return Tomogram(path, layout, entry, finished=isinstance(ome, dict) and "multiscales" in ome)
 
 
-def open_level(path: Path, level: int, *, mode: Literal["r", "r+"]) -> zarr.Array[Any]:
+def open_level(path: Place, level: int, *, mode: Literal["r", "r+"]) -> zarr.Array[Any]:
     """One level's array; cheap: a single small file is read. Raises FormatError when it is not there."""
     try:
-        return zarr.open_array(path / str(level), mode=mode)
+        return zarr.open_array(zarr_store(path / str(level)), mode=mode)
     except (OSError, ValueError) as error:
         raise FormatError(f"{path} has no level {level}", fix="Name a tomogram and one of its levels") from error
+
+
+def _made_whole(path: Place) -> AbstractContextManager[Place]:
+    return nullcontext(path) if isinstance(path, RemotePath) else folder_made_whole(path)
 
 
 def _create_level(group: zarr.Group, level: int, shape: Shape3, layout: TomogramLayout) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ import zarr
 
 from cryolithe_stream.errors import FormatError, InputError, MissingFileError, UnsupportedError
 from cryolithe_stream.geometry import Box, Float32s, Shape3
-from cryolithe_stream.store.tomogram import ATTRIBUTE_KEY, AXES, PathLike
+from cryolithe_stream.store.place import Place, PlaceLike, place_of
+from cryolithe_stream.store.remote_store import zarr_store
+from cryolithe_stream.store.tomogram import ATTRIBUTE_KEY, AXES
 from cryolithe_stream.store.values import Scaling, decode
 
 _ANGSTROM = {"angstrom": 1.0, "nanometer": 10.0, "micrometer": 1e4, "picometer": 0.01}
@@ -30,7 +32,7 @@ class OmeZarrVolume:
     reconstructed from, where this program wrote it, else empty. `chunk_zyx` is what a read fetches at least.
     """
 
-    path: Path
+    path: Place
     level: int
     shape_zyx: Shape3
     voxel_angstrom: float | None
@@ -57,15 +59,16 @@ class OmeZarrVolume:
         return decode(stored.transpose(np.argsort(np.argsort(self.axes_zyx))), self.scaling)
 
 
-def open_ome_zarr(path: PathLike, *, level: int = 0, voxel_angstrom: float | None = None) -> OmeZarrVolume:
-    """A level of the OME-Zarr image (0.4 or 0.5) at `path`; axes other than z, y and x have one entry.
+def open_ome_zarr(path: PlaceLike, *, level: int = 0, voxel_angstrom: float | None = None) -> OmeZarrVolume:
+    """A level of the OME-Zarr image (0.4 or 0.5) at `path`, a folder or an address.
 
-    `voxel_angstrom` is used instead of the image's own scale. Integers that this program scaled are scaled back.
+    Axes other than z, y and x have one entry. `voxel_angstrom` is used instead of the image's own scale. Integers that
+    this program scaled are scaled back.
     Raises MissingFileError, FormatError when it is no such image, UnsupportedError for several channels or times,
-    InputError for a level that it lacks and for voxels that are no cubes.
+    InputError for a level that it lacks and for voxels that are no cubes, RemoteError.
     Source: NGFF 0.4 and 0.5, `multiscales` metadata (https://ngff.openmicroscopy.org).
     """
-    path = Path(path)
+    path = place_of(path)
     if not path.exists():
         raise MissingFileError(f"volume {path} does not exist", fix="Check the path")
     attributes, image = _image(path)
@@ -102,10 +105,10 @@ def open_ome_zarr(path: PathLike, *, level: int = 0, voxel_angstrom: float | Non
     )
 
 
-def _image(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _image(path: Place) -> tuple[dict[str, Any], dict[str, Any]]:
     """The attributes of the group, and its first multiscale image."""
     try:
-        attributes: dict[str, Any] = dict(zarr.open_group(path, mode="r").attrs)
+        attributes: dict[str, Any] = dict(zarr.open_group(zarr_store(path), mode="r").attrs)
     except _NO_SENSE as error:
         raise FormatError(f"{path} is no OME-Zarr image: it is no Zarr group", fix=_NO_IMAGE) from error
     ome = attributes.get("ome", attributes)
@@ -118,7 +121,7 @@ def _image(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return attributes, dict(images[0])
 
 
-def _axis_names(path: Path, image: Mapping[str, Any]) -> list[str]:
+def _axis_names(path: Place, image: Mapping[str, Any]) -> list[str]:
     axes = image.get("axes")
     if not isinstance(axes, list):
         raise FormatError(f"{path} does not name its axes (OME-Zarr 0.3 or older)", fix="Convert it to version 0.4")
@@ -128,19 +131,19 @@ def _axis_names(path: Path, image: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def _open_array(path: Path, dataset: Any) -> tuple[zarr.Array[Any], dict[str, Any]]:
+def _open_array(path: Place, dataset: Any) -> tuple[zarr.Array[Any], dict[str, Any]]:
     """A level's array and its attributes; its path is the image's word, so it must stay in the image's folder."""
     place = PurePosixPath(str(dataset.get("path", "") if isinstance(dataset, Mapping) else ""))
     if not place.parts or place.is_absolute() or ".." in place.parts:
         raise FormatError(f"{path} names the level {str(place)!r}, which is no place inside it", fix=_NO_IMAGE)
     try:
-        array = zarr.open_array(path.joinpath(*place.parts), mode="r")
+        array = zarr.open_array(zarr_store(path.joinpath(*place.parts)), mode="r")
         return array, dict(array.attrs)
     except _NO_SENSE as error:
         raise FormatError(f"{path} lacks the array of its level {place}", fix="Copy it again") from error
 
 
-def _voxel(path: Path, image: Mapping[str, Any], dataset: Mapping[str, Any], axes_zyx: Shape3) -> float | None:
+def _voxel(path: Place, image: Mapping[str, Any], dataset: Mapping[str, Any], axes_zyx: Shape3) -> float | None:
     """Side of a voxel in Å: the product of the level's scale and the image's; None where lengths have no unit."""
     axes = [image["axes"][i] for i in axes_zyx]
     units = [str(axis.get("unit")) if isinstance(axis, Mapping) else "" for axis in axes]
@@ -164,7 +167,7 @@ def _voxel(path: Path, image: Mapping[str, Any], dataset: Mapping[str, Any], axe
     return sides[0]
 
 
-def _number(path: Path, value: Any) -> float:
+def _number(path: Place, value: Any) -> float:
     try:
         number = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
     except OverflowError:
