@@ -38,7 +38,8 @@ class CutsAfter(Silent):
                 self.cut_at = time.monotonic()
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_scheduler_that_falls_silent_ends_the_run_which_goes_on_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
