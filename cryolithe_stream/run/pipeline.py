@@ -10,28 +10,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cryolithe_stream.errors import DamagedStoreError, OutputError, RemoteError
+from cryolithe_stream.errors import OutputError, RemoteError
 from cryolithe_stream.plan import BlockPlan
-from cryolithe_stream.run.checksums import shard_name
 from cryolithe_stream.run.cluster import Workers, open_cluster
 from cryolithe_stream.run.estimate import voxels_per_second
 from cryolithe_stream.run.inputs import fetched, looked_at
 from cryolithe_stream.run.job import (
     BlockReport,
     BlockTask,
-    ShardTask,
     Target,
-    downsample,
     get_ready,
     reconstruct_block,
     sample,
     sample_boxes,
 )
 from cryolithe_stream.run.options import RunOptions
-from cryolithe_stream.run.outputs import claim, create_volumes, hand_over, pyramid_tasks, release, scaling_for
+from cryolithe_stream.run.outputs import claim, create_volumes, hand_over, release, scaling_for
 from cryolithe_stream.run.preparing import prepare_stacks
 from cryolithe_stream.run.progress import Progress, Silent
-from cryolithe_stream.run.readback import ROUNDS, damaged_blocks, damaged_shards
+from cryolithe_stream.run.pyramid import build_pyramid
+from cryolithe_stream.run.readback import ROUNDS, damaged_blocks, unreadable
 from cryolithe_stream.run.survey import Survey, read_series, survey_run
 from cryolithe_stream.run.workspace import SetName, Workspace, already_complete, open_ledger
 from cryolithe_stream.store import Ledger, Place, ProjectionStore, level_shapes, output_faults, remove_output
@@ -127,8 +125,8 @@ def _run(survey: Survey, progress: Progress, workers: Workers | None) -> RunResu
                     break
                 _reconstruct(survey, work, plan, ledger, crew, progress, again=damaged)
             else:
-                raise _unreadable(work, 0)
-            _pyramid(work, ledger, crew, progress)
+                raise unreadable(work, 0)
+            build_pyramid(work, ledger, crew, progress)
         hand_over(survey, work, plan, ledger, figures)
     remove_output(work.folder)
     return RunResult("done", outputs, figures)
@@ -253,39 +251,6 @@ def _reconstruct(
 
 def _mark(ledger: Ledger, report: BlockReport) -> None:
     ledger.mark(report.key, {"written": [written.to_json() for written in report.written]})
-
-
-def _pyramid(work: Workspace, ledger: Ledger, workers: Workers, progress: Progress) -> None:
-    """Levels 1 and up of every tomogram, each from the one below and read back; MRC volumes have none."""
-    for level, places in pyramid_tasks(work):
-        shards = [ShardTask(level, path, index) for path, index in places]
-        wanted = [] if f"level/{level}" in ledger.done() else shards
-        for _ in range(ROUNDS):
-            _build(level, wanted, ledger, workers, progress)
-            if not (wanted := damaged_shards(shards, level, ledger, workers, progress)):
-                break
-        else:
-            raise _unreadable(work, level)
-
-
-def _build(level: int, shards: list[ShardTask], ledger: Ledger, workers: Workers, progress: Progress) -> None:
-    """Shards of one level; their checksums join those that are on record."""
-    if not shards:
-        return
-    progress.phase(f"pyramid level {level}", len(shards), "shards")
-    known = ledger.done().get(f"level/{level}", {}).get("checksums", {})
-    checksums: dict[str, dict[str, str]] = {name: dict(found) for name, found in known.items()}
-    for shard, checksum in workers.map(downsample, shards, what="a pyramid shard"):
-        checksums.setdefault(shard.volume.name, {})[shard_name(shard.index)] = checksum
-        progress.advance(1)
-    ledger.mark(f"level/{level}", {"checksums": checksums})
-
-
-def _unreadable(work: Workspace, level: int) -> DamagedStoreError:
-    return DamagedStoreError(
-        f"what is written to {work.inside} (level {level}) does not read back the same, tried {ROUNDS} times",
-        fix="Check that disk, then run the same command to continue",
-    )
 
 
 def _describe(survey: Survey, plan: BlockPlan) -> str:

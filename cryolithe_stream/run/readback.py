@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cryolithe_stream.errors import FormatError
+from cryolithe_stream.errors import DamagedStoreError, FormatError
 from cryolithe_stream.geometry import Box
 from cryolithe_stream.plan import BlockPlan
 from cryolithe_stream.run.checksums import block_reports, shard_name
@@ -76,6 +76,14 @@ def damaged_shards(
         by_key[key] = task
         reads.append(ReadTask(task.volume, level, box, checksum, key))
     return [by_key[key] for key in sorted(_damaged(reads, level, "shards", workers, progress))]
+
+
+def unreadable(work: Workspace, level: int) -> DamagedStoreError:
+    """The error that a disk is blamed with, on which nothing stays as it was written."""
+    return DamagedStoreError(
+        f"what is written to {work.inside} (level {level}) does not read back the same, tried {ROUNDS} times",
+        fix="Check that disk, then run the same command to continue",
+    )
 
 
 def _damaged(tasks: list[ReadTask], level: int, unit: str, workers: Workers, progress: Progress) -> set[str]:

@@ -21,6 +21,7 @@ from cryolithe_stream.prepare import ProjectionLayout, layout
 from cryolithe_stream.read import TiltSeries, read_tilt_series
 from cryolithe_stream.run.cluster import cluster_size
 from cryolithe_stream.run.cluster_words import read_word
+from cryolithe_stream.run.extent import binning_of, check_pixel, thickness_of, window_of
 from cryolithe_stream.run.inputs import Inputs, here, require_here
 from cryolithe_stream.run.job import Recipe, reconstructor_for
 from cryolithe_stream.run.memory import BASELINE_BYTES, REMOTE_BYTES, default_memory
@@ -103,13 +104,13 @@ def survey_series(
     """The survey of a stack, or of a stack and its odd and even halves, whose headers need not be on the disk."""
     inputs = inputs or Inputs(options)
     model = None if options.method == "fbp" else load_model(options.model)
-    binning = _binning(options, model, series[0])
+    binning = binning_of(options, model, series[0])
     if model is not None:
-        _check_pixel(model, series[0], binning)
+        check_pixel(model, series[0], binning)
     prepared = layout(series[0], bin=binning, pad_to_square=options.grid == "public")
     size = _usable(options, size or size_for(options))
     recipe = _recipe(options, model, size)
-    thickness, thickness_from = _thickness(options, prepared)
+    thickness, thickness_from = thickness_of(options, prepared)
     frame = VolumeFrame(
         (thickness, *prepared.shape_tyx[1:]),
         prepared.shape_tyx[1:],
@@ -117,7 +118,7 @@ def survey_series(
         prepared.shift_zx_px,
         options.grid,
     )
-    window = _window(options, frame, prepared)
+    window = window_of(options, frame, prepared)
     reconstructor = reconstructor_for(recipe, frame, model, torch.device(recipe.device))
     plan = _plan(options, series[0], frame, window, reconstructor, size)
     return Survey(
@@ -162,40 +163,6 @@ def read_series(options: RunOptions) -> tuple[TiltSeries, ...]:
                 fix="Give half stacks of the same views and size",
             )
     return (main, *halves)
-
-
-def _binning(options: RunOptions, model: Model | None, series: TiltSeries) -> int:
-    """The binning that was asked for, else the least that the model is meant for.
-
-    Where thickness or region are given, in voxels, it stays 1: they would mean something else.
-    """
-    if options.bin is not None:
-        return options.bin
-    counted = options.thickness is not None or options.roi is not None
-    fitting = [] if model is None or counted else _fitting(model, series)
-    return fitting[0] if fitting else 1
-
-
-def _fitting(model: Model, series: TiltSeries) -> list[int]:
-    """How often the stack can be binned for the model's range of pixel sizes."""
-    low, high = model.pixel_range_angstrom or (0.0, np.inf)
-    return [b for b in range(1, 33) if low <= series.pixel_angstrom * b <= high]
-
-
-def _check_pixel(model: Model, series: TiltSeries, binning: int) -> None:
-    if model.pixel_range_angstrom is None:
-        return
-    low, high = model.pixel_range_angstrom
-    pixel = series.pixel_angstrom * binning
-    if low <= pixel <= high:
-        return
-    fits = _fitting(model, series)
-    advice = f"--bin {fits[0]} gives {series.pixel_angstrom * fits[0]:.3g} Å" if fits else "no --bin fits this stack"
-    warnings.warn(
-        f"the model {model.name} is meant for {low:g}–{high:g} Å/pixel, the prepared stack has {pixel:.3g}: {advice}",
-        CryolitheWarning,
-        stacklevel=2,
-    )
 
 
 def size_for(options: RunOptions) -> ClusterSize:
@@ -254,33 +221,6 @@ def _recipe(options: RunOptions, model: Model | None, size: ClusterSize) -> Reci
 def _model_path(spec: str) -> str:
     """A shipped model's name, or the absolute path of a folder or file, which workers elsewhere find too."""
     return str(Path(spec).absolute()) if spec not in ("default", *list_models()) else spec
-
-
-def _thickness(options: RunOptions, prepared: ProjectionLayout) -> tuple[int, str]:
-    rows, width = prepared.shape_tyx[1:]
-    if options.thickness is not None:
-        thickness, origin = options.thickness, "--thickness"
-    elif prepared.thickness_px is not None:
-        thickness, origin = max(1, round(prepared.thickness_px)), "the alignment"
-    else:
-        thickness, origin = max(1, width // 4), "a quarter of the width"
-    if options.grid == "public" and thickness > max(rows, width):
-        warnings.warn(
-            f"the public grid allows no more than {max(rows, width)} voxels of depth, {thickness} were asked for",
-            CryolitheWarning,
-            stacklevel=2,
-        )
-        thickness, origin = max(rows, width), "the public grid's limit"
-    return thickness, origin
-
-
-def _window(options: RunOptions, frame: VolumeFrame, prepared: ProjectionLayout) -> Box:
-    """The part of the full volume that is written: the region asked for, counted without the public grid's padding."""
-    pad_y, pad_x = prepared.padding_yx
-    nz, ny, nx = frame.volume_zyx
-    inner: Shape3 = (nz, ny - 2 * pad_y, nx - 2 * pad_x)
-    box = Box.whole(inner) if options.roi is None else Box.parse(options.roi, inner)
-    return box.shifted((0, pad_y, pad_x))
 
 
 def _plan(
