@@ -36,15 +36,18 @@ class Kind:
     options: RunOptions
     series: TiltSeries | None = None
 
-    def survey(self, workers: int) -> Survey:
-        """The survey for so many workers of one thread, each with the memory of the options or 4 GiB."""
+    def survey(self, workers: int, among: int = 1) -> Survey:
+        """The survey for so many workers of one thread, each with the memory of the options or 4 GiB.
+
+        A series is one `among` so many that share them.
+        """
         size = ClusterSize(workers, 1, 1)
         options = self.options
         if options.memory is None:
             options = options.model_copy(update={"memory": WORKER_BYTES})
-        return (
-            survey_run(options, size=size) if self.series is None else survey_series(options, (self.series,), size=size)
-        )
+        if self.series is None:
+            return survey_run(options, size=size, among=among)
+        return survey_series(options, (self.series,), size=size, among=among)
 
 
 def kinds_of_jobs(jobs: Sequence[Job]) -> list[Kind]:
@@ -74,8 +77,9 @@ def simulated_batches(
     bytes_per_second: float | None = None,
 ) -> Iterator[tuple[Simulated, list[Survey]]]:
     """The batch on each number of workers, for which it is planned anew, with the surveys of its kinds."""
+    among = min(at_once, sum(kind.count for kind in kinds))
     for n in workers:
-        surveys = [kind.survey(n) for kind in kinds]
+        surveys = [kind.survey(n, among) for kind in kinds]
         works = [series_work(survey, costs) for survey in surveys]
         series = [work for kind, work in zip(kinds, works, strict=True) for _ in range(kind.count)]
         yield simulate_batch(series, workers=n, at_once=at_once, bytes_per_second=bytes_per_second), surveys

@@ -120,7 +120,8 @@ def _run_all(
     """The outcome of every job by its name, each recorded as it ends: completed ones before their files may go."""
     outcomes: dict[str, Outcome] = {}
     with ThreadPoolExecutor(at_once, thread_name_prefix="series") as pool:
-        views = [workers.shared_at(-number) for number in range(len(jobs))]
+        among = min(at_once, len(jobs))
+        views = [workers.shared_at(-number, among=among) for number in range(len(jobs))]
         running: set[Future[Outcome]] = {
             pool.submit(_run_one, job, files, view, record, told) for job, view in zip(jobs, views, strict=True)
         }

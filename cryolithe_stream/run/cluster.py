@@ -143,22 +143,23 @@ class Workers:
         absence: Absence | None = None,
         dashboard_host: str = "",
         priority: int = 0,
-        shared: bool = False,
+        among: int = 0,
     ) -> None:
         """Workers behind a connected client, as many as `size` tells; `dashboard_host` if not the scheduler's.
 
-        `shared` ones serve several series at a time; `absence` is what all of them know of workers that are gone.
+        Shared ones serve one series `among` so many at a time; `absence` is what all of them know of workers that are
+        gone.
         """
         self._client, self._size, self._dashboard_host, self._priority = client, size, dashboard_host, priority
         self._pending: set[Future[Any]] = set()
         self._absence = absence or Absence()
         self._tell: Callable[[str], None] = lambda text: None
-        self.shared = shared
+        self.shared, self.among = among > 0, max(1, among)
 
-    def shared_at(self, priority: int) -> Workers:
-        """The same workers for one series of many: work of higher priority goes first."""
+    def shared_at(self, priority: int, *, among: int) -> Workers:
+        """The same workers for one series among so many at a time: work of higher priority goes first."""
         host, absence = self._dashboard_host, self._absence
-        return Workers(self._client, self._size, absence=absence, dashboard_host=host, priority=priority, shared=True)
+        return Workers(self._client, self._size, absence=absence, dashboard_host=host, priority=priority, among=among)
 
     @property
     def size(self) -> ClusterSize:

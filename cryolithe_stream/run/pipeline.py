@@ -95,8 +95,8 @@ def reconstruct_series(
     Raises InputError for what the user must change, OutputError for what stands in the way of the output.
     """
     with looked_at(options) as inputs:
-        size = None if workers is None else workers.size
-        return _run(survey_run(options, size=size, inputs=inputs), progress or Silent(), workers)
+        size, among = (None, 1) if workers is None else (workers.size, workers.among)
+        return _run(survey_run(options, size=size, among=among, inputs=inputs), progress or Silent(), workers)
 
 
 def _run(survey: Survey, progress: Progress, workers: Workers | None) -> RunResult:

@@ -85,13 +85,16 @@ class Survey:
         }
 
 
-def survey_run(options: RunOptions, *, size: ClusterSize | None = None, inputs: Inputs | None = None) -> Survey:
+def survey_run(
+    options: RunOptions, *, size: ClusterSize | None = None, among: int = 1, inputs: Inputs | None = None
+) -> Survey:
     """Read headers, angles, alignment and the model, and plan the blocks for workers of a known `size`, if any.
 
+    The run is one `among` so many that share them: blocks are no smaller than its part of the workers asks for.
     `inputs` are needed where files are at addresses. Raises InputError for what cannot be run.
     """
     inputs = inputs or Inputs(options)
-    return survey_series(options, read_series(inputs.options), size=size, inputs=inputs)
+    return survey_series(options, read_series(inputs.options), size=size, among=among, inputs=inputs)
 
 
 def survey_series(
@@ -99,6 +102,7 @@ def survey_series(
     series: tuple[TiltSeries, ...],
     *,
     size: ClusterSize | None = None,
+    among: int = 1,
     inputs: Inputs | None = None,
 ) -> Survey:
     """The survey of a stack, or of a stack and its odd and even halves, whose headers need not be on the disk."""
@@ -120,7 +124,7 @@ def survey_series(
     )
     window = window_of(options, frame, prepared)
     reconstructor = reconstructor_for(recipe, frame, model, torch.device(recipe.device))
-    plan = _plan(options, series[0], frame, window, reconstructor, size)
+    plan = _plan(options, series[0], frame, window, reconstructor, size, among)
     return Survey(
         options,
         series,
@@ -230,6 +234,7 @@ def _plan(
     window: Box,
     reconstructor: BlockReconstructor,
     size: ClusterSize,
+    among: int,
 ) -> BlockPlan:
     width, n_sets = frame.detector_yx[1], 3 if options.halves else 1
 
@@ -249,7 +254,7 @@ def _plan(
         cost_of=reconstructor.cost,
         budget_bytes=(options.memory or default_memory(size)) // size.slots,
         baseline_bytes=baseline // size.slots,
-        workers=size.workers,
+        workers=-(-size.workers // among),
         sharded=options.ome_zarr == "0.5" and options.output.suffix != ".mrc",
     )
     plan.check()
