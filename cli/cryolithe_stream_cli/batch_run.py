@@ -35,8 +35,14 @@ if TYPE_CHECKING:
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The output folder of batch run.")]
 AtOnce = Annotated[
-    int,
-    typer.Option("--at-once", metavar="N", min=1, max=64, help="Series under way at a time; more fill many workers."),
+    int | None,
+    typer.Option(
+        "--at-once",
+        metavar="N",
+        min=1,
+        max=64,
+        help="Series under way at a time. Default: 3, or one for each 16 workers.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Output = Annotated[
@@ -61,7 +67,7 @@ def run(
     output: Output,
     workspace: Workspace = None,
     recipe: Recipe = None,
-    at_once: AtOnce = 3,
+    at_once: AtOnce = None,
     limit: Limit = None,
     match: Match = None,
     scratch: Scratch = None,
@@ -108,7 +114,7 @@ def run(
     _reconstruct(Orders(manifest, options, place, streaming), folder, at_once)
 
 
-def retry(folder: Folder, at_once: AtOnce = 3) -> None:
+def retry(folder: Folder, at_once: AtOnce = None) -> None:
     """Run the batch in an output folder again as it was run: what is missing and what failed."""
     from cryolithe_stream.batch import Orders
 
@@ -175,7 +181,7 @@ def _manifest(source: Path, recipe: str | None, options: dict[str, Any]) -> Mani
     return Manifest.of(found, options)
 
 
-def _reconstruct(orders: Orders, folder: Path, at_once: int) -> None:
+def _reconstruct(orders: Orders, folder: Path, at_once: int | None) -> None:
     from cryolithe_stream.batch import BatchRecord
 
     with BatchRecord.open(folder) as record, progress_on(standard_error()) as progress:

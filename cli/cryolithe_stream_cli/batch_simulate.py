@@ -32,7 +32,9 @@ def simulate(
     workers: Annotated[
         str, typer.Option("--workers", metavar="N,N,…", help="Numbers of workers, one thread each.")
     ] = "1,2,4,8,16,32,64,128,256,512",
-    at_once: Annotated[int, typer.Option("--at-once", metavar="N", min=1, max=64, help="As for batch run.")] = 3,
+    at_once: Annotated[
+        int | None, typer.Option("--at-once", metavar="N", min=1, max=64, help="As for batch run.")
+    ] = None,
     costs: Annotated[
         Path | None,
         typer.Option("--costs", metavar="FILE", help="What benchmarks/costs.py measured; without it the shipped."),
@@ -78,7 +80,8 @@ def simulate(
     if as_json != "-":
         print_table(_COLUMNS, [_row(batch, surveys, found[0][0]) for batch, surveys in found], sys.stdout)
         n = sum(kind.count for kind in kinds)
-        typer.echo(f"{n} series, {at_once} at once; costs: {measured.machine}, measured {measured.measured}")
+        under_way = f"{at_once or 'three or more'} at once"
+        typer.echo(f"{n} series, {under_way}; costs: {measured.machine}, measured {measured.measured}")
 
 
 def _kinds(given: dict[str, Any], series: int | None, frames: str | None) -> list[Kind]:

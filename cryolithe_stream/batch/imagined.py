@@ -11,7 +11,7 @@ import numpy as np
 
 from cryolithe_stream.batch.costs import Costs
 from cryolithe_stream.batch.estimate import kinds_of
-from cryolithe_stream.batch.runner import AT_ONCE, Job
+from cryolithe_stream.batch.runner import Job, series_at_once
 from cryolithe_stream.batch.simulation import Simulated, simulate_batch
 from cryolithe_stream.batch.workload import series_work
 from cryolithe_stream.errors import InputError
@@ -73,16 +73,21 @@ def simulated_batches(
     costs: Costs,
     *,
     workers: Sequence[int],
-    at_once: int = AT_ONCE,
+    at_once: int | None = None,
     bytes_per_second: float | None = None,
 ) -> Iterator[tuple[Simulated, list[Survey]]]:
-    """The batch on each number of workers, for which it is planned anew, with the surveys of its kinds."""
-    among = min(at_once, sum(kind.count for kind in kinds))
+    """The batch on each number of workers, for which it is planned anew, with the surveys of its kinds.
+
+    `at_once` series are under way, else as many as `run_batch` takes.
+    """
+    n_series = sum(kind.count for kind in kinds)
     for n in workers:
+        under_way = at_once or series_at_once(n)
+        among = min(under_way, n_series)
         surveys = [kind.survey(n, among) for kind in kinds]
         works = [series_work(survey, costs) for survey in surveys]
         series = [work for kind, work in zip(kinds, works, strict=True) for _ in range(kind.count)]
-        yield simulate_batch(series, workers=n, at_once=at_once, bytes_per_second=bytes_per_second), surveys
+        yield simulate_batch(series, workers=n, at_once=under_way, bytes_per_second=bytes_per_second), surveys
 
 
 def parse_frames(text: str) -> Shape3:

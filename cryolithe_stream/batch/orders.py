@@ -49,7 +49,7 @@ class Orders:
         told = self.told(folder)
         return [Job(series.name, told.run_options(series, self.place or folder)) for series in told.series]
 
-    def run(self, folder: Path, record: BatchRecord, *, at_once: int, progress: Progress) -> BatchResult:
+    def run(self, folder: Path, record: BatchRecord, *, at_once: int | None, progress: Progress) -> BatchResult:
         """Run them; see `run_batch` and `run_streamed`."""
         if self.streaming is None:
             return run_batch(self.jobs(folder), record, at_once=at_once, progress=progress)

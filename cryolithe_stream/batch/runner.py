@@ -26,7 +26,7 @@ from cryolithe_stream.run.survey import size_for
 from cryolithe_stream.run.workspace import workspace_folder
 from cryolithe_stream.store import output_faults
 
-AT_ONCE = 3
+AT_ONCE, WORKERS_PER_SERIES = 3, 16
 _POLL_S = 0.5
 
 
@@ -91,14 +91,15 @@ def run_batch(
     jobs: Sequence[Job],
     record: BatchRecord,
     *,
-    at_once: int = AT_ONCE,
+    at_once: int | None = None,
     progress: Progress | None = None,
     files: Files | None = None,
 ) -> BatchResult:
     """Reconstruct every series that is not complete; the same call again does what is missing and what failed.
 
     The first job's options say which workers all share. A series that fails is put on record with its reason and
-    stops no other. `at_once` series are under way at a time. `files` brings files that are not here yet.
+    stops no other. `at_once` series are under way at a time, `series_at_once` unless it is given. `files` brings files
+    that are not here yet.
     Raises OutputError when the record cannot be written, ClusterLostError when the scheduler goes away, and the fault
     of `files`.
     """
@@ -110,8 +111,17 @@ def run_batch(
         if workers.dashboard:
             told.message(f"dashboard: {workers.dashboard}")
         told.progress.phase("batch", len(jobs), "series")
+        at_once = at_once or series_at_once(workers.size.workers)
         outcomes = _run_all(jobs, workers, at_once, record, told, files or FilesHere())
         return BatchResult(tuple(outcomes[job.name] for job in jobs), record.report())
+
+
+def series_at_once(workers: int) -> int:
+    """Series under way at a time: three fill the seams between them, one for each 16 workers keeps blocks large.
+
+    Source: docs/scaling.md, What limits.
+    """
+    return max(AT_ONCE, -(-workers // WORKERS_PER_SERIES))
 
 
 def _run_all(

@@ -66,7 +66,7 @@ def run_streamed(
     streaming: Streaming,
     record: BatchRecord,
     *,
-    at_once: int,
+    at_once: int | None,
     progress: Progress | None = None,
 ) -> BatchResult:
     """Reconstruct every series of an entry into `folder/NAME.ome.zarr`, as `run_batch` does.
