@@ -90,7 +90,7 @@ def play(series: list[SeriesWork], slots: int) -> float:
         list(workers.map(time.sleep, [0.0] * slots, what="a task"))
         began = time.monotonic()
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            views = [workers.shared_at(-number) for number in range(len(series))]
+            views = [workers.shared_at(-number, among=AT_ONCE) for number in range(len(series))]
             list(pool.map(one, views, series))
         return time.monotonic() - began
 
