@@ -12,7 +12,7 @@ import argparse
 import os
 import statistics
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +31,19 @@ TILTS_DEG = np.linspace(-60, 60, 41)
 
 @dataclass(slots=True, eq=False)
 class Clock:
-    """When blocks began and when the last one was done."""
+    """When each block was done."""
 
-    began: float = 0.0
-    ended: float = 0.0
+    ended: list[float] = field(default_factory=list)
     watching: bool = False
 
     def phase(self, name: str, total: int, unit: str) -> None:
         """Blocks begin, or something else does."""
         self.watching = name == "reconstructing"
-        if self.watching:
-            self.began = time.monotonic()
 
     def advance(self, n: int, voxels: int = 0) -> None:
         """A block is done, while there are any."""
         if self.watching:
-            self.ended = time.monotonic()
+            self.ended.append(time.monotonic())
 
     def message(self, text: str) -> None:
         """Nothing."""
@@ -66,14 +63,18 @@ def write_noise(folder: Path, name: str, shape_yx: tuple[int, int]) -> dict[str,
 
 
 def seconds_of_blocks(options: RunOptions, cores: set[int]) -> tuple[float, int]:
-    """Wall time from the first block's start to the last one's end, and how many there were."""
+    """Wall time that the blocks take at the pace between the first one's end and the last one's, and their number.
+
+    So the time in which workers start and load libraries is left out.
+    """
     clock, all_cores = Clock(), os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
         figures = reconstruct_series(options, clock).figures
     finally:
         os.sched_setaffinity(0, all_cores)
-    return clock.ended - clock.began, figures["blocks"]
+    n = figures["blocks"]
+    return (clock.ended[-1] - clock.ended[0]) * n / (n - 1), n
 
 
 def seconds_alone(options: RunOptions) -> float:
@@ -97,7 +98,7 @@ def seconds_alone(options: RunOptions) -> float:
 def idle_shares(jobs: list[Job], folder: Path) -> tuple[float, float]:
     """Idle time of two workers in a batch: from its first to its last block, and from its first to its last task."""
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
         client.get_task_stream(count=1)  # from here on tasks are kept
@@ -124,22 +125,23 @@ def _idle(spans: list[tuple[str, bool, float, float]], within: list[tuple[str, b
     return 1 - busy / (2 * (last - first))
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--model", default="default-wavelet")
+    parser.add_argument("--model", default="default-wavelet", help="or fbp")
     parser.add_argument("--memory", default="600MB", help="small, for many blocks")
     parser.add_argument("--size", type=int, nargs=3, default=(128, 384, 384), metavar=("Z", "Y", "X"))
     parser.add_argument("--series", type=int, default=4)
     parser.add_argument("--repeat", type=int, default=3)
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     args.out.mkdir(parents=True, exist_ok=True)
     z, y, x = args.size
     cores = sorted(os.sched_getaffinity(0))[:2]
 
     def options(name: str, **more: Any) -> RunOptions:
-        given = write_noise(args.out, "noise", (y, x)) | {"model": args.model, "memory": args.memory, "thickness": z}
+        given = write_noise(args.out, "noise", (y, x)) | {"memory": args.memory, "thickness": z}
+        given |= {"method": "fbp"} if args.model == "fbp" else {"model": args.model}
         return RunOptions.merged({**given, "output": args.out / f"{name}.ome.zarr", **more})
 
     alone, one, two, blocks = [], [], [], 0

@@ -7,6 +7,7 @@ import yaml
 from benchmarks.costs import fitted, measured, rounded
 from benchmarks.played_batch import play
 from benchmarks.scheduler import measured as measured_scheduler
+from benchmarks.workers import main as compare_workers
 from cryolithe_stream.batch.costs import read_costs
 from cryolithe_stream.batch.simulation import SeriesWork, Stage, Task, simulate_batch
 
@@ -42,3 +43,12 @@ def test_a_batch_of_sleeping_tasks_takes_no_less_than_the_simulation_says():
     ]
     told = simulate_batch(series, workers=4, at_once=3)
     assert told.makespan_s <= play(series, 4)
+
+
+@pytest.mark.slow
+def test_workers_are_compared(tmp_path, capsys):
+    compare_workers([str(tmp_path), "--model", "fbp", "--size", "64", "64", "128", "--repeat", "1", "--series", "2"])
+    blocks, gain, batch = capsys.readouterr().out.splitlines()
+    assert int(blocks.split()[0]) > 1
+    assert float(gain.split(":")[1].split(";")[0]) > 0
+    assert 0 <= float(batch.split("idle ")[1].split(" %")[0]) < 100
