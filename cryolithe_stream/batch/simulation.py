@@ -208,22 +208,26 @@ class _Play:
             self._later(computed, _COMPUTED, number, task)
 
     def _hear(self, number: int) -> None:
-        """The series' thread hears of a task that is done: it submits another and puts this one on record."""
-        self.heard[number] -= 1
-        stage = self.series[number].stages[self.stage[number]]
-        time = self.now if self.given[number] == len(stage.tasks) else self._give(number, stage)
-        time += stage.record_seconds_per_task
-        self.recording[number] = time > self.now
-        if self.recording[number]:
-            self._later(time, _RECORDED, number)
-        else:
-            self._recorded(number)
+        """The series' thread hears of tasks that are done: for each it submits another and puts it on record."""
+        while self.heard[number]:
+            self.heard[number] -= 1
+            stage = self.series[number].stages[self.stage[number]]
+            time = self.now if self.given[number] == len(stage.tasks) else self._give(number, stage)
+            time += stage.record_seconds_per_task
+            if time > self.now:
+                self.recording[number] = True
+                self._later(time, _RECORDED, number)
+                return
+            self._count(number)
 
     def _recorded(self, number: int) -> None:
-        """A task is on record: the next one's turn, or the next stage's."""
+        """A task is on record: those that were done meanwhile are heard of."""
         self.recording[number] = False
+        self._count(number)
+        self._hear(number)
+
+    def _count(self, number: int) -> None:
+        """One task less is left; after the last one the next stage begins."""
         self.left[number] -= 1
         if not self.left[number]:
             self._later(self.now, _STAGE, number)
-        elif self.heard[number]:
-            self._hear(number)

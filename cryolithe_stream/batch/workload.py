@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from math import ceil, prod
 
@@ -32,8 +32,10 @@ def series_work(survey: Survey, costs: Costs) -> SeriesWork:
     blocks = Stage(
         list(_blocks(survey, costs)), client_seconds_per_task=client.per_task, record_seconds_per_task=client.per_mark
     )
-    levels = [Stage(tasks, client_seconds_per_task=client.per_task) for tasks in _levels(survey, costs)]
-    return SeriesWork((*preparations, blocks, *levels), client.per_series)
+    made = [task.bytes_written for task in blocks.tasks]
+    later = [_read_back(made, costs), *(tasks for level in _levels(survey, costs) for tasks in level)]
+    stages = [Stage(tasks, client_seconds_per_task=client.per_task) for tasks in later]
+    return SeriesWork((*preparations, blocks, *stages), client.per_series)
 
 
 def strips_file_bytes(strips: StripLayout, survey: Survey) -> int:
@@ -81,8 +83,13 @@ def _blocks(survey: Survey, costs: Costs) -> Iterator[Task]:
             yield Task(seconds + _files(costs.read, bytes_read) + _files(costs.write, written), bytes_read, written)
 
 
-def _levels(survey: Survey, costs: Costs) -> Iterator[list[Task]]:
-    """For each level of the pyramid, every shard of every volume."""
+def _read_back(n_bytes: Sequence[int], costs: Costs) -> list[Task]:
+    """What was written is read again and compared (`run.readback`)."""
+    return [Task(_files(costs.read, n), n) for n in n_bytes]
+
+
+def _levels(survey: Survey, costs: Costs) -> Iterator[tuple[list[Task], list[Task]]]:
+    """For each level of the pyramid, every shard of every volume: it is made, then read back."""
     options, plan = survey.options, survey.plan
     volumes = Workspace.of(options.output, halves=options.halves or len(survey.series) > 1).volumes
     layout = TomogramLayout(
@@ -102,7 +109,8 @@ def _levels(survey: Survey, costs: Costs) -> Iterator[list[Task]]:
             box = layout.shard_box(level, index)
             read = _doubled(box, below) * itemsize
             shards.append(Task(_files(costs.pyramid, read), read, box.n_voxels * itemsize))
-        yield shards * len(volumes)
+        shards *= len(volumes)
+        yield shards, _read_back([task.bytes_written for task in shards], costs)
 
 
 def _doubled(box: Box, below: tuple[int, int, int]) -> int:

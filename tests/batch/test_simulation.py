@@ -123,3 +123,9 @@ def test_records_hold_up_their_own_series_alone():
     assert alone.makespan_s == 50.5
     assert alone.makespan_s <= both.makespan_s <= alone.makespan_s + 1
     assert simulate_batch([recorded] * 2, workers=4, at_once=1).makespan_s == 2 * alone.makespan_s
+
+
+def test_thousands_of_tasks_that_end_while_the_client_is_at_work_are_heard_of():
+    stage = Stage([Task(0.0)] * 3000, client_seconds_per_task=1e-3)
+    found = simulate_batch([SeriesWork((stage,))], workers=1000, at_once=1)
+    assert (found.tasks, round(found.makespan_s, 6)) == (3000, 3.0)
