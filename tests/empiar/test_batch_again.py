@@ -96,7 +96,9 @@ def test_an_unfinished_series_goes_on_with_the_same_stack_only(public, clean, tm
     out, stack = tmp_path / "out", f"{TOP}/p0/p0.st"
     assert main(["batch", "plan", "empiar:11830", "-o", str(tmp_path / "m.yaml"), "--limit", "1", *OPTIONS]) == 0
     server = Server(files_url=os.environ["CRYOLITHE_EMPIAR_FILES"])
-    orders = Orders(read_manifest(tmp_path / "m.yaml"), {}, Streaming(out / ".cryolithe-batch" / "raw", server=server))
+    orders = Orders(
+        read_manifest(tmp_path / "m.yaml"), {}, streaming=Streaming(out / ".cryolithe-batch" / "raw", server=server)
+    )
     with BatchRecord.open(out) as record, pytest.raises(KeyboardInterrupt):
         orders.keep(out)
         orders.run(out, record, at_once=1, progress=StopsAtTheFirstBlock())
