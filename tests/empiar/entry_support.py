@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from cryolithe_stream.batch import read_outcomes
 from tests.run.run_support import fingerprint_of_files
 
 TOP = "11830/data/chlamy_visual_proteomics"
@@ -41,4 +42,8 @@ def assert_clean(out, clean, numbers=range(5)):
 
 
 def complete(out):
-    return [i for i in range(5) if (out / f"{NAMES[i]}.ome.zarr").exists()]
+    """Series that are on record as complete."""
+    if not (out / ".cryolithe-batch").is_dir():
+        return []
+    outcomes = read_outcomes(out)
+    return [i for i in range(5) if NAMES[i] in outcomes and outcomes[NAMES[i]].is_complete]

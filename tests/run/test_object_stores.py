@@ -150,8 +150,8 @@ def test_a_server_that_fails_half_way_leaves_nothing_that_opens(
     proxy.headers_seen.clear()
     assert main(arguments(series, out, tmp_path)) == 0
     assert voxels(files, out) == fingerprint_of_files(local)
-    again = sum(method == "PUT" and "/0/c/" in path for method, path, _ in proxy.headers_seen)
-    assert 0 < again < 6, "only what was missing"
+    again = {path for method, path, _ in proxy.headers_seen if method == "PUT" and "/0/c/" in path}
+    assert 0 < len(again) < 6, "only what was missing, though a task of the first run may still try to write it"
 
 
 @pytest.mark.slow
