@@ -142,16 +142,18 @@ def test_a_server_that_fails_half_way_leaves_nothing_that_opens(
     assert (code, said in line, out in line) == (exits, True, True), line
     assert SECRET not in line and "key-id-17" not in line
     proxy.fault = None
-    assert 1 <= len(voxels(files, out)) < 6
+    wanted = fingerprint_of_files(local)
+    n_blocks = sum(name.startswith("0/c/") for name in wanted)
+    assert 1 <= len(voxels(files, out)) < n_blocks
     with pytest.raises((FormatError, MissingFileError)):
         open_ome_zarr(out)
     kept = marks(tmp_path / "TS_01.ome.zarr")
     assert kept > 2, "the blocks that were written are marked"
     proxy.headers_seen.clear()
     assert main(arguments(series, out, tmp_path)) == 0
-    assert voxels(files, out) == fingerprint_of_files(local)
+    assert voxels(files, out) == wanted
     again = {path for method, path, _ in proxy.headers_seen if method == "PUT" and "/0/c/" in path}
-    assert 0 < len(again) < 6, "only what was missing, though a task of the first run may still try to write it"
+    assert 0 < len(again) < n_blocks, "only what was missing, though a task of the first run may still try to write it"
 
 
 @pytest.mark.slow
