@@ -59,7 +59,8 @@ def objects(files: Any, prefix: str) -> dict[str, bytes]:
 class Proxy(http.server.ThreadingHTTPServer):
     """Stands before a server; once `after` objects with voxels were written it answers `fault` to all that comes.
 
-    A fault of 0 closes the connection without an answer, None is none.
+    A fault of 0 closes the connection without an answer, None is none. Unless it `knows_conditions` it answers 501 to
+    requests with one.
     """
 
     daemon_threads = True
@@ -69,6 +70,7 @@ class Proxy(http.server.ThreadingHTTPServer):
         self.upstream = upstream.removeprefix("http://")
         self.fault: int | None = None
         self.after = 0
+        self.knows_conditions = True
         self.headers_seen: list[tuple[str, str, str]] = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -97,6 +99,9 @@ class _Forward(http.server.BaseHTTPRequestHandler):
                 self.close_connection = True
                 return
             self._answer(self.server.fault, [], b"<Error><Code>Sorry</Code></Error>" if self.command != "HEAD" else b"")
+            return
+        if self.headers.get("If-None-Match") and not self.server.knows_conditions:
+            self._answer(501, [], b"<Error><Code>NotImplemented</Code></Error>")
             return
         self.server.headers_seen.append((self.command, self.path, self.headers.get("If-None-Match", "")))
         if self.command == "PUT" and "/c/" in self.path:

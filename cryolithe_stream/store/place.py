@@ -166,8 +166,6 @@ class RemotePath:
         with remote_faults(self):
             try:
                 self.files().pipe_file(self.url, data, mode="create")
-            except NotImplementedError:
-                self.files().pipe_file(self.url, data)
             except OSError as error:
                 if code_of(error) in ("PreconditionFailed", "ConditionalRequestConflict"):
                     raise FileExistsError(str(self)) from None

@@ -9,7 +9,7 @@ from typing import Any
 
 from cryolithe_stream.errors import AccessError, CryolitheError, RemoteError
 
-_PASSING = (FileExistsError, IsADirectoryError, NotADirectoryError, NotImplementedError)
+_PASSING = (FileExistsError, IsADirectoryError, NotADirectoryError)
 _NO_CREDENTIALS = (
     "NoCredentials",
     "PartialCredentials",

@@ -10,10 +10,9 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "run"))
 
-from run_support import fingerprint_of_files, options, write_series
+from run_support import fingerprint_of_files, write_series
 from s3_support import objects
 
-from cryolithe_stream.run import reconstruct_series
 from cryolithe_stream_cli.main import main
 
 
@@ -24,14 +23,16 @@ def test_two_series_of_which_one_is_in_the_bucket(proxy, files, out, tmp_path, m
     entries = []
     for i in (1, 2):
         series = write_series(tmp_path / f"in{i}", n_tilts=7, shape_yx=(40, 80), seed=i)
-        local = tmp_path / f"local{i}.ome.zarr"
-        reconstruct_series(options(local, **series, method="fbp", thickness=12))
         entries.append({"name": f"TS_{i}", **{role: str(path) for role, path in series.items()}})
+    content = {"cryolithe_stream": "manifest 1", "source": ".", "options": {"method": "fbp", "thickness": 12}}
+    how = ["--cluster", "threads", "--device", "cpu"]
+    Path("here.yaml").write_text(yaml.safe_dump({**content, "series": entries}))
+    assert main(["batch", "run", "here.yaml", "-o", "here", *how]) == 0
+    capsys.readouterr()
     files.put_file(entries[1]["stack"], f"{bucket}/raw/ts.mrc")
     entries[1]["stack"] = f"s3://{bucket}/raw/ts.mrc"
-    content = {"cryolithe_stream": "manifest 1", "source": ".", "options": {"method": "fbp", "thickness": 12}}
     Path("m.yaml").write_text(yaml.safe_dump({**content, "series": entries}))
-    command = ["batch", "run", "m.yaml", "-o", f"s3://{bucket}/tomograms", "--cluster", "threads", "--device", "cpu"]
+    command = ["batch", "run", "m.yaml", "-o", f"s3://{bucket}/tomograms", *how]
 
     proxy.fail(500, after=1)
     assert main(command) == 1
@@ -42,7 +43,7 @@ def test_two_series_of_which_one_is_in_the_bucket(proxy, files, out, tmp_path, m
     assert "2 done" in capsys.readouterr().out
     for i in (1, 2):
         there = objects(files, f"{bucket}/tomograms/TS_{i}.ome.zarr")
-        assert {k: v for k, v in there.items() if "/c/" in k} == fingerprint_of_files(tmp_path / f"local{i}.ome.zarr")
+        assert {k: v for k, v in there.items() if "/c/" in k} == fingerprint_of_files(Path(f"here/TS_{i}.ome.zarr"))
     assert sorted(path.name for path in Path("tomograms").iterdir()) == [".cryolithe-batch", "batch-report.json"]
     assert main(["batch", "status", "tomograms"]) == 0
     assert "2 done, 0 failed" in capsys.readouterr().out

@@ -12,7 +12,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cluster_support import environment
-from run_support import write_model, write_series
+from object_store_support import GIVEN, SHAPE_YX
+from run_support import options, write_model, write_series
+
+from cryolithe_stream.run import reconstruct_series
 
 
 @pytest.fixture
@@ -41,3 +44,12 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
     monkeypatch.chdir(tmp_path)
     return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> tuple[dict[str, Any], Path]:
+    """A series, and its tomogram in a local folder."""
+    folder = tmp_path_factory.mktemp("made")
+    series = write_series(folder / "in", n_tilts=9, shape_yx=SHAPE_YX)
+    reconstruct_series(options(folder / "t.ome.zarr", **series, **GIVEN))
+    return series, folder / "t.ome.zarr"

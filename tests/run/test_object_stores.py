@@ -1,4 +1,4 @@
-"""Runs into an object store and from addresses: the same bytes, whatever fails on the way, and no secret shown."""
+"""Runs into an object store: the same bytes as in a folder, whatever fails on the way, and no secret shown."""
 
 from __future__ import annotations
 
@@ -7,52 +7,18 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import Any
 
 import pytest
-from run_support import fingerprint_of_files, options, write_series
-from s3_support import SECRET, objects, process_with_port
+from object_store_support import GIVEN, SHAPE_YX, arguments, refused, run, voxels
+from run_support import fingerprint_of_files, options
+from s3_support import SECRET, objects
 from test_resume import environment, marks
 
-from cryolithe_stream.errors import AccessError, CryolitheError, FormatError, InputError, MissingFileError, OutputError
+from cryolithe_stream.errors import FormatError, MissingFileError, OutputError
 from cryolithe_stream.geometry import Box
-from cryolithe_stream.run import RunOptions, plan_run, reconstruct_series, verify_tomogram
-from cryolithe_stream.store import open_ome_zarr, open_tomogram, place_of
+from cryolithe_stream.run import reconstruct_series, verify_tomogram
+from cryolithe_stream.store import claim_output, open_ome_zarr, open_tomogram, place_of
 from cryolithe_stream_cli.main import main
-
-GIVEN = {"method": "fbp", "thickness": 20}
-SHAPE_YX = (60, 130)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> tuple[dict[str, Any], Path]:
-    """A series, and its tomogram in a local folder."""
-    folder = tmp_path_factory.mktemp("made")
-    series = write_series(folder / "in", n_tilts=9, shape_yx=SHAPE_YX)
-    reconstruct_series(options(folder / "t.ome.zarr", **series, **GIVEN))
-    return series, folder / "t.ome.zarr"
-
-
-def voxels(files, out: str) -> dict[str, bytes]:
-    return {name: data for name, data in objects(files, out[5:]).items() if "/c/" in name}
-
-
-def run(out: str, folder: Path, series, **given):
-    return reconstruct_series(options(out, **{**series, **GIVEN, "workspace": folder, **given}))
-
-
-def refused(arguments: list[str], capsys) -> tuple[int, str]:
-    """The exit code of a command, and its one line of standard error that is an error."""
-    code = main(arguments)
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    assert len(lines) == 1, lines
-    return code, lines[0]
-
-
-def arguments(series, out: str, folder: Path, *more: str) -> list[str]:
-    given = ["run", str(series["stack"]), "--angles", str(series["angles"]), "--method", "fbp", "--thickness", "20"]
-    return [*given, "--cluster", "threads", "--workspace", str(folder), "-o", out, *more]
 
 
 def test_a_bucket_gets_what_a_folder_gets(made, files, out, proxy, tmp_path):
@@ -215,104 +181,6 @@ def test_a_run_that_was_taken_over_does_not_publish(made, files, out, tmp_path, 
     assert not files.exists(f"{out[5:]}/zarr.json")
 
 
-def test_series_in_a_bucket_and_on_a_web_server(made, files, out, tmp_path, capsys):
-    series, local = made
-    raw = f"{out.rpartition('/')[0]}/raw"
-    for path in series.values():
-        files.put_file(str(path), f"{raw[5:]}/{path.name}")
-    given = {"stack": f"{raw}/ts.mrc", "angles": f"{raw}/ts.tlt", **GIVEN}
-    assert plan_run(options(tmp_path / "a.ome.zarr", **given)).summary()["stack"] == f"{raw}/ts.mrc"
-    assert not list(tmp_path.iterdir())
-    reconstruct_series(options(tmp_path / "a.ome.zarr", **given))
-    assert fingerprint_of_files(tmp_path / "a.ome.zarr") == fingerprint_of_files(local)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.ome.zarr"]
-    attributes = open_tomogram(tmp_path / "a.ome.zarr").attributes
-    assert attributes["options"]["stack"] == attributes["input"]["stack"]["path"] == f"{raw}/ts.mrc"
-    assert reconstruct_series(options(tmp_path / "a.ome.zarr", **given)).status == "already complete"
-
-    support = Path(__file__).parents[1] / "web_support.py"
-    with process_with_port([sys.executable, str(support), str(local.parent)], log=tmp_path / "log") as (_, address):
-        web = address.replace("http://", f"http://me:{SECRET}@") + "/in"
-        given = {"stack": f"{web}/ts.mrc?signature={SECRET}", "angles": f"{web}/ts.tlt", **GIVEN}
-        reconstruct_series(options(tmp_path / "b.ome.zarr", **given))
-        assert fingerprint_of_files(tmp_path / "b.ome.zarr") == fingerprint_of_files(local)
-        text = (tmp_path / "b.ome.zarr" / "zarr.json").read_text()
-        assert SECRET not in text and f"{address}/in/ts.mrc" in text
-        assert not verify_tomogram(f"{address}/t.ome.zarr").damages
-        assert main(["verify", f"{address}/t.ome.zarr"]) == 0
-        assert main(["export", f"{address}/t.ome.zarr", str(tmp_path / "t.mrc")]) == 0
-        assert main(["evaluate", f"{address}/t.ome.zarr", "--truth", str(local), "--json", "-"]) == 0
-        assert main(["info", f"{address}/t.ome.zarr"]) == 0
-        capsys.readouterr()
-        for bad, said in (("gone.mrc", "does not exist"), (f"../private/ts.mrc?s={SECRET}", "no address")):
-            code, line = refused(["run", f"{web}/{bad}", "-o", str(tmp_path / "c.ome.zarr")], capsys)
-            assert (code, said in line, SECRET in line) == (2, True, False), line
-        code, line = refused(["run", f"{address}/private/ts.mrc?s={SECRET}", "-o", str(tmp_path / "c.zarr")], capsys)
-        assert (code, "no permission" in line, SECRET in line) == (2, True, False), line
-
-
-def test_input_that_changed_on_the_server_is_not_taken_for_the_same(made, files, out, tmp_path):
-    series, _ = made
-    raw = f"{out.rpartition('/')[0]}/raw"
-    files.put_file(str(series["stack"]), f"{raw[5:]}/ts.mrc")
-    given = {"stack": f"{raw}/ts.mrc", "angles": series["angles"], **GIVEN}
-    reconstruct_series(options(tmp_path / "a.ome.zarr", **given))
-    other = write_series(tmp_path / "other", n_tilts=9, shape_yx=SHAPE_YX, seed=5)
-    files.put_file(str(other["stack"]), f"{raw[5:]}/ts.mrc")
-    with pytest.raises(OutputError, match="content changed"):
-        reconstruct_series(options(tmp_path / "a.ome.zarr", **given))
-
-
-@pytest.mark.parametrize(
-    ("place", "kind", "said"),
-    [
-        ("s3://no-such-bucket-here/a/t.ome.zarr", AccessError, "no such bucket"),
-        ("gs://bucket/t.ome.zarr", InputError, "gs:// is not known"),
-        (f"s3://key:{SECRET}@bucket/t.ome.zarr", InputError, "a password"),
-        ("s3://bucket/a/../t.ome.zarr", InputError, "no address"),
-        ("s3://bucket/a*/t.ome.zarr", InputError, "characters"),
-        ("s3:///t.ome.zarr", InputError, "no address"),
-        ("https://host/t.ome.zarr", InputError, "to a local folder or to s3://"),
-        ("s3://bucket/t.mrc", InputError, "OME-Zarr only"),
-    ],
-)
-def test_places_that_cannot_be_are_told_by_name(made, files, tmp_path, place, kind, said):
-    series, _ = made
-    with pytest.raises(kind, match=said) as caught:
-        run(place, tmp_path, series)
-    assert SECRET not in str(caught.value)
-    assert not list(tmp_path.iterdir())
-
-
-def test_no_credentials_and_anonymous_access(files, tmp_path):
-    out = "s3://public-bucket/t.ome.zarr"
-    files.mkdir("public-bucket", acl="public-read")
-    files.pipe_file(f"{out[5:]}/zarr.json", b"{}", ACL="public-read")
-    lacking = {key: value for key, value in environment().items() if "ACCESS_KEY" not in key}
-    lacking |= {"AWS_SHARED_CREDENTIALS_FILE": "none", "AWS_CONFIG_FILE": "none", "AWS_EC2_METADATA_DISABLED": "true"}
-    for more, said in (({}, "no usable credentials"), ({"FSSPEC_S3_ANON": "true"}, "is not a tomogram")):
-        asked = subprocess.run(
-            [sys.executable, "-m", "cryolithe_stream_cli", "info", out],
-            env={**lacking, **more},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
-        assert (asked.returncode, said in asked.stderr) == (2, True), asked.stderr
-
-
-def test_options_record_no_password_and_workspaces_are_for_object_stores(tmp_path):
-    told = RunOptions(stack=f"https://me:{SECRET}@host/a/ts.mrc?sig={SECRET}", output="t.ome.zarr")
-    assert told.to_json()["stack"] == "https://host/a/ts.mrc"
-    assert SECRET not in repr(told) and SECRET not in str(place_of(f"https://a:{SECRET}@b/c#{SECRET}"))
-    with pytest.raises(CryolitheError, match="workspace: is for outputs in object stores"):
-        RunOptions(stack="ts.mrc", output="t.ome.zarr", workspace=tmp_path)
-    with pytest.raises(InputError) as caught:
-        RunOptions(stack="ts.mrc", output=f"https://me:{SECRET}@host/t.ome.zarr")
-    assert SECRET not in str(caught.value)
-
-
 @pytest.mark.slow
 def test_worker_processes_write_too(made, files, out, tmp_path):
     series, local = made
@@ -322,31 +190,10 @@ def test_worker_processes_write_too(made, files, out, tmp_path):
     assert (open_tomogram(out).read_box(whole) == open_tomogram(local).read_box(whole)).all()
 
 
-@pytest.mark.slow
-def test_a_download_that_was_cut_is_kept_for_the_next_run(made, files, out, proxy, tmp_path, capsys):
-    series, local = made
-    raw = f"{out.rpartition('/')[0]}/raw"
-    files.put_file(str(series["stack"]), f"{raw[5:]}/ts.mrc")
-    target = tmp_path / "a.ome.zarr"
-
-    class Cuts:
-        """The server fails when the preparation begins, after the stack was fetched."""
-
-        def phase(self, name, total, unit):
-            if name.startswith("preparing"):
-                raise KeyboardInterrupt
-
-        def advance(self, n, voxels=0):
-            pass
-
-        def message(self, text):
-            pass
-
-    given = {"stack": f"{raw}/ts.mrc", "angles": series["angles"], **GIVEN}
-    with pytest.raises(KeyboardInterrupt):
-        reconstruct_series(options(target, **given), Cuts())
-    proxy.headers_seen.clear()
-    assert reconstruct_series(options(target, **given)).status == "done"
-    assert fingerprint_of_files(target) == fingerprint_of_files(local)
-    reads = [path for method, path, _ in proxy.headers_seen if method == "GET" and path.endswith("ts.mrc")]
-    assert len(reads) == 1, "the header, not the stack"
+def test_a_server_that_knows_no_conditions_still_tells_runs_apart(files, out, proxy):
+    proxy.knows_conditions = False
+    place = place_of(out)
+    claim_output(place, "first", overwrite=False)
+    claim_output(place, "first", overwrite=False)
+    with pytest.raises(OutputError, match="another run is writing"):
+        claim_output(place, "second", overwrite=False)
