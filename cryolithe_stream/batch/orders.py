@@ -69,10 +69,10 @@ class Orders:
         with output_faults(place):
             place.mkdir(parents=True, exist_ok=True)
         self.manifest.write(place / _MANIFEST, overwrite=True)
-        elsewhere = {} if self.place is None else {"output": str(self.place)}
-        write_atomically(place / _GIVEN, json.dumps({**self.given, **elsewhere}).encode())
         streaming = None if self.streaming is None else self.streaming.to_json()
         write_atomically(place / _STREAMING, json.dumps(streaming).encode())
+        elsewhere = {} if self.place is None else {"output": str(self.place)}
+        write_atomically(place / _GIVEN, json.dumps({**self.given, **elsewhere}).encode())  # last: it says all is there
 
     @classmethod
     def kept(cls, folder: Path) -> Orders:
@@ -86,5 +86,7 @@ class Orders:
             streaming = json.loads((place / _STREAMING).read_bytes())
             how = None if streaming is None else Streaming.from_json(streaming)
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-            raise DamagedStoreError(f"what {place} keeps cannot be read", fix="Start batch run again") from error
+            raise DamagedStoreError(
+                f"what {place} keeps cannot be read", fix="Delete that folder and start batch run again; tomograms stay"
+            ) from error
         return cls(read_manifest(place / _MANIFEST), given, elsewhere and RemotePath.parse(elsewhere), how)

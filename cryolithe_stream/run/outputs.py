@@ -15,12 +15,12 @@ from cryolithe_stream.errors import CryolitheWarning
 from cryolithe_stream.geometry import Float32s, Shape3
 from cryolithe_stream.plan import BlockPlan
 from cryolithe_stream.run.checksums import block_reports, recorded_checksums
+from cryolithe_stream.run.inputs import require_here
 from cryolithe_stream.run.survey import Survey
 from cryolithe_stream.run.workspace import Volume, Workspace, fingerprint
 from cryolithe_stream.store import (
     Ledger,
     MrcVolume,
-    Place,
     RemotePath,
     Scaling,
     Statistics,
@@ -106,7 +106,7 @@ def hand_over(survey: Survey, work: Workspace, plan: BlockPlan, ledger: Ledger, 
         if not volume.unfinished.exists():
             continue  # an interrupted run handed it over already
         if isinstance(volume.final, Path) and volume.final.suffix == ".mrc":
-            unfinished = MrcVolume.open(_local(volume.unfinished))
+            unfinished = MrcVolume.open(require_here(volume.unfinished))
             _step_aside(volume.final, work)
             unfinished.finish(volume.final, _statistics(volume, work, ledger))
             continue
@@ -117,7 +117,7 @@ def hand_over(survey: Survey, work: Workspace, plan: BlockPlan, ledger: Ledger, 
             publish_output(volume.final.as_draft(), ledger.plan["owner"])
             continue
         _step_aside(volume.final, work)
-        _local(volume.unfinished).rename(volume.final)
+        require_here(volume.unfinished).rename(volume.final)
     release(work, ledger)
 
 
@@ -133,11 +133,6 @@ def release(work: Workspace, ledger: Ledger) -> None:
     for volume in work.volumes:
         if isinstance(volume.final, RemotePath):
             release_output(volume.final, ledger.plan["owner"])
-
-
-def _local(place: Place) -> Path:
-    assert isinstance(place, Path)
-    return place
 
 
 def _step_aside(final: Path, work: Workspace) -> None:
