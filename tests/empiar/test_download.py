@@ -100,11 +100,12 @@ def test_busy_servers_are_given_the_time_that_they_ask_for(archive, loaded, tmp_
     assert archive.times[1] - archive.times[0] >= 1.0
 
 
+@pytest.mark.timeout(60)
 def test_the_time_that_a_server_may_ask_for_is_bounded(archive, loaded, tmp_path):
     archive.behaviours[PATH] = ["503:86400", "503:not a number"]
     began = time.monotonic()
     loaded()
-    assert 1.5 <= time.monotonic() - began < 4
+    assert time.monotonic() - began >= 1.5
 
 
 def test_patience_ends(archive, loaded, tmp_path):
@@ -198,12 +199,11 @@ def test_another_part_than_asked_for_is_not_joined(archive, loaded, tmp_path):
     assert ranges(archive) == [None, "bytes=100000-", None]
 
 
+@pytest.mark.timeout(60)
 def test_a_drip_and_silence_are_given_up(archive, loaded, tmp_path):
-    archive.behaviours[PATH] = ["drip:0.05", "silent:2", "cut:200000"]
-    began = time.monotonic()
+    archive.behaviours[PATH] = ["drip:0.05", "silent:100", "cut:200000"]  # four hours, and 100 s
     loaded()
     assert only_the_file(tmp_path)
-    assert time.monotonic() - began < 5
 
 
 def test_redirects_within_the_server_are_followed_and_others_not(archive, loaded, address, tmp_path):
