@@ -21,6 +21,7 @@ from distributed.deploy.spec import SpecCluster
 from distributed.utils import LoopRunner
 
 from cryolithe_stream.errors import ClusterLostError, CryolitheError, InputError, UnsupportedError
+from cryolithe_stream.run import environment
 from cryolithe_stream.run.cluster_words import ClusterWord, Scale
 from cryolithe_stream.run.gpus import GPU
 from cryolithe_stream.run.queues import open_queue
@@ -28,12 +29,6 @@ from cryolithe_stream.run.sizes import ClusterSize, read_class
 
 LOOPBACK = "127.0.0.1:0"
 START_S = 180.0
-# Large arrays are mapped and given back: kept in glibc's heaps they split it, and a worker's peak grew by up to 70 %
-# (measured), at no gain in speed.
-_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_ARENA_MAX": "2"}
-# Threads that wait for each other sleep: spinning, two of them took 2.5 times the processor time on a busy machine.
-_WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _OF_NANNIES = ("PYTHONHASHSEED", "DASK_DISTRIBUTED__LOGGING", "__DASK_PARENT_PID")
 _CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _GATEWAY = "dask_gateway"
@@ -78,7 +73,7 @@ def environment_kept() -> Iterator[None]:
 
     Its nannies write them into this process and leave them, where they reach all that it starts afterwards.
     """
-    before = {name: os.environ.get(name) for name in (*_THREADS, *_MALLOC, *_WAITING, *_OF_NANNIES)}
+    before = {name: os.environ.get(name) for name in (*environment.NAMES, *_OF_NANNIES)}
     try:
         yield
     finally:
@@ -144,12 +139,10 @@ async def _settled(cluster: Any) -> None:
 
 
 def _local(word: ClusterWord, size: ClusterSize, scratch: str, dashboard: str) -> LocalCluster:
-    threads = str(size.threads)
-    environment = dict.fromkeys(_THREADS, threads)
-    environment |= _MALLOC | _WAITING
-    before_spawn = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in environment.items()}
+    variables = environment.of_worker(size.threads)
+    before_spawn = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in variables.items()}
     processes = word.kind == "local"
-    with dask.config.set(before_spawn):  # malloc and OpenMP read theirs as a process starts
+    with dask.config.set(before_spawn):
         try:
             return LocalCluster(
                 n_workers=size.processes,

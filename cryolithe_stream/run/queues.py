@@ -13,6 +13,7 @@ import dask
 from distributed.core import Status
 
 from cryolithe_stream.errors import InputError, UnsupportedError
+from cryolithe_stream.run import environment
 from cryolithe_stream.run.cluster_words import ClusterWord, Value
 from cryolithe_stream.run.parse import parse_bytes, suggestion
 
@@ -46,8 +47,6 @@ _NOT_HERE = frozenset(
     ]
 )
 """What the classes take and a word cannot say, or says by another name."""
-# Large arrays are mapped and given back, and threads that wait for each other sleep (see `cluster`).
-_PROLOGUE = ("export MALLOC_MMAP_THRESHOLD_=4194304 MALLOC_ARENA_MAX=2 OMP_WAIT_POLICY=PASSIVE",)
 
 
 def queue_class(name: str) -> Any:
@@ -92,7 +91,7 @@ def keywords(word: ClusterWord, *, dashboard: str | None = None) -> dict[str, An
     settings: dict[str, Any] = {key: list(v) if isinstance(v, tuple) else v for key, v in given.items()}
     settings = {**settings, **_with_gpus(word.name, given)}
     settings.pop("gpus", None)
-    settings["job_script_prologue"] = [*_PROLOGUE, *_list(word.name, given, "job_script_prologue")]
+    settings["job_script_prologue"] = [environment.of_job(), *_list(word.name, given, "job_script_prologue")]
     configured = dask.config.get(f"jobqueue.{word.name}.scheduler-options", None) or {}
     listens = {"dashboard_address": dashboard or configured.get("dashboard_address", "127.0.0.1:0")}
     settings["scheduler_options"] = {**configured, **listens}

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from cryolithe_stream.run.environment import of_worker
+
 HERE = Path(__file__).parent
 CASES = {
     "compact": (128, 16, 384),
@@ -26,10 +28,9 @@ CASES = {
 
 def peak(name: str, shape, halves: str = "whole") -> dict[str, int]:
     path = os.pathsep.join([str(HERE.parents[1]), str(HERE)])
-    settings = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, str(HERE / "peak.py"), name, halves, *map(str, shape)],
-        env={**os.environ, "PYTHONPATH": path, **settings},
+        env={**os.environ, "PYTHONPATH": path, **of_worker(1)},
         capture_output=True,
         text=True,
         timeout=200,

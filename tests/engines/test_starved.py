@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from cryolithe_stream.geometry import Box
+from cryolithe_stream.run.environment import of_worker
 from cryolithe_stream.run.halving import SHORTEST, Halving
 
 HERE = Path(__file__).parent
@@ -19,9 +20,8 @@ HERE = Path(__file__).parent
 
 def starved(share: float) -> dict[str, float | str]:
     path = os.pathsep.join([str(HERE.parents[1]), str(HERE)])
-    settings = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(HERE / "starved.py"), str(share)]
-    environment = {**os.environ, "PYTHONPATH": path, **settings}
+    environment = {**os.environ, "PYTHONPATH": path, **of_worker(1)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=True)
     found: dict[str, float | str] = json.loads(done.stdout)
     return found

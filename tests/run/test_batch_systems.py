@@ -10,6 +10,7 @@ import pytest
 from cluster_support import program, who
 
 from cryolithe_stream.errors import InputError, UnsupportedError
+from cryolithe_stream.run import environment
 from cryolithe_stream.run.cluster import open_cluster
 from cryolithe_stream.run.cluster_words import Scale, read_word
 from cryolithe_stream.run.queues import job_script, keywords
@@ -89,7 +90,19 @@ def test_job_scripts(text):
     assert started.startswith(f"{sys.executable} -m distributed.cli.dask_worker tcp://")
     for part in ("--nthreads 4", "--nworkers 2", "--memory-limit 32.00GiB", "--resources GPU=1"):
         assert part in started
-    assert any("MALLOC_MMAP_THRESHOLD_" in line for line in lines)
+    assert environment.of_job() in lines
+
+
+@pytest.mark.parametrize("before", ["", "glibc.malloc.check=0"])
+def test_workers_of_jobs_have_the_variables_of_those_that_are_started_here(monkeypatch, before):
+    monkeypatch.setenv("GLIBC_TUNABLES", before)
+    shell = subprocess.run(
+        ["sh", "-c", f"{environment.of_job()}; env"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    variables = environment.of_worker(2)
+    assert [f"{name}={value}" for name, value in variables.items() if name not in environment.THREADS] == [
+        line for name in variables for line in shell if line.startswith(f"{name}=") and name not in environment.THREADS
+    ]
 
 
 def test_the_command_prints_a_script_and_submits_nothing(tmp_path):
