@@ -3,7 +3,8 @@
     python benchmarks/workers.py OUT [--model default-wavelet] [--memory 600MB] [--size 128 384 384] [--series 4]
 
 Noise is reconstructed: its values do not matter. A worker has one thread and, where the system allows, a core of its
-own. Give it an idle machine; the medians of `--repeat` runs, in turn, are compared.
+own; one worker shares it with client and scheduler. Give it an idle machine; the medians of `--repeat` runs, in turn,
+are compared. Processor time is that of all processes together: other programs on the machine change it less.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import argparse
 import os
 import statistics
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import mrcfile
 import numpy as np
+import psutil
 import torch
 from distributed import Client, LocalCluster
 
@@ -29,11 +31,33 @@ from cryolithe_stream.run.job import reconstructor_for
 TILTS_DEG = np.linspace(-60, 60, 41)
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Seconds by the clock, and of the processors for all processes."""
+
+    wall: float
+    processors: float
+
+    @classmethod
+    def median(cls, several: list[Spent]) -> Spent:
+        """The medians of both."""
+        return cls(*(statistics.median(values) for values in zip(*map(astuple, several), strict=True)))
+
+
+def processor_seconds() -> float:
+    """What this process and those that it started, and that still run, have taken so far."""
+    this, total = psutil.Process(), 0.0
+    for process in (this, *this.children(recursive=True)):
+        times = process.cpu_times()
+        total += times.user + times.system
+    return total
+
+
 @dataclass(slots=True, eq=False)
 class Clock:
-    """When each block was done."""
+    """When each block was done, and what it had taken until then."""
 
-    ended: list[float] = field(default_factory=list)
+    ended: list[Spent] = field(default_factory=list)
     watching: bool = False
 
     def phase(self, name: str, total: int, unit: str) -> None:
@@ -43,7 +67,7 @@ class Clock:
     def advance(self, n: int, voxels: int = 0) -> None:
         """A block is done, while there are any."""
         if self.watching:
-            self.ended.append(time.monotonic())
+            self.ended.append(Spent(time.monotonic(), processor_seconds()))
 
     def message(self, text: str) -> None:
         """Nothing."""
@@ -62,8 +86,8 @@ def write_noise(folder: Path, name: str, shape_yx: tuple[int, int]) -> dict[str,
     return {"stack": stack, "angles": angles}
 
 
-def seconds_of_blocks(options: RunOptions, cores: set[int]) -> tuple[float, int]:
-    """Wall time that the blocks take at the pace between the first one's end and the last one's, and their number.
+def spent_on_blocks(options: RunOptions, cores: set[int]) -> tuple[Spent, int]:
+    """What the blocks take at the pace between the first one's end and the last one's, and their number.
 
     So the time in which workers start and load libraries is left out.
     """
@@ -73,26 +97,27 @@ def seconds_of_blocks(options: RunOptions, cores: set[int]) -> tuple[float, int]
         figures = reconstruct_series(options, clock).figures
     finally:
         os.sched_setaffinity(0, all_cores)
-    n = figures["blocks"]
-    return (clock.ended[-1] - clock.ended[0]) * n / (n - 1), n
+    n, first, last = figures["blocks"], clock.ended[0], clock.ended[-1]
+    share = n / (n - 1)
+    return Spent((last.wall - first.wall) * share, (last.processors - first.processors) * share), n
 
 
-def seconds_alone(options: RunOptions) -> float:
-    """Processor time of the same blocks in this process, without reading, writing or scheduling."""
+def spent_alone(options: RunOptions) -> Spent:
+    """What the same blocks take in this process, without reading, writing or scheduling."""
     survey = plan_run(options).survey
     torch.set_num_threads(1)
     made = reconstructor_for(survey.recipe, survey.frame, survey.model)
-    spent, warm = 0.0, False
+    wall, processors, warm = 0.0, 0.0, False
     for block in survey.plan:
         layout = made.layout(block.volume_box, TILTS_DEG)
         strips = Strips.of(layout, np.ones(layout.shape, np.float32), TILTS_DEG)
         if not warm:
             made.voxels(block.volume_box, strips)
             warm = True
-        began = time.monotonic()
+        began, used = time.monotonic(), time.process_time()
         made.voxels(block.volume_box, strips)
-        spent += time.monotonic() - began
-    return spent
+        wall, processors = wall + time.monotonic() - began, processors + time.process_time() - used
+    return Spent(wall, processors)
 
 
 def idle_shares(jobs: list[Job], folder: Path) -> tuple[float, float]:
@@ -146,13 +171,18 @@ def main(words: list[str] | None = None) -> None:
 
     alone, one, two, blocks = [], [], [], 0
     for turn in range(args.repeat):
-        alone.append(seconds_alone(options("alone")))
-        seconds, blocks = seconds_of_blocks(options(f"one{turn}", cluster="local:1"), {cores[0]})
-        one.append(seconds)
-        two.append(seconds_of_blocks(options(f"two{turn}", cluster="local:2"), set(cores))[0])
-    a, b, c = (statistics.median(figures) for figures in (alone, one, two))
-    print(f"{blocks} blocks; medians of {args.repeat}: alone {a:.1f} s, one worker {b:.1f} s, two {c:.1f} s")
-    print(f"two workers over one: {b / c:.2f}; Dask and Zarr over computing alone: {100 * (b / a - 1):.1f} %")
+        alone.append(spent_alone(options("alone")))
+        spent, blocks = spent_on_blocks(options(f"one{turn}", cluster="local:1"), {cores[0]})
+        one.append(spent)
+        two.append(spent_on_blocks(options(f"two{turn}", cluster="local:2"), set(cores))[0])
+    a, b, c = map(Spent.median, (alone, one, two))
+    print(f"{blocks} blocks; medians of {args.repeat}")
+    print(f"alone {a.wall:.1f} s, one worker {b.wall:.1f} s, two {c.wall:.1f} s")
+    more, used = 100 * (b.wall / a.wall - 1), 100 * (b.processors / a.processors - 1)
+    print(
+        f"two workers over one: {b.wall / c.wall:.2f}; "
+        f"Dask and Zarr over computing alone: {more:.1f} % by the clock, {used:.1f} % of processor time"
+    )
     jobs = [Job(f"series{n}", options(f"series{n}")) for n in range(args.series)]
     between, overall = idle_shares(jobs, args.out)
     print(f"batch of {args.series}: idle {100 * between:.1f} % from first to last block, {100 * overall:.1f} % in all")

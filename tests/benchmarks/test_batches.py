@@ -50,7 +50,7 @@ def test_a_batch_of_sleeping_tasks_takes_no_less_than_its_work_and_its_longest_s
 @pytest.mark.slow
 def test_workers_are_compared(tmp_path, capsys):
     compare_workers([str(tmp_path), "--model", "fbp", "--size", "64", "64", "128", "--repeat", "1", "--series", "2"])
-    blocks, gain, batch = capsys.readouterr().out.splitlines()
+    blocks, _, gain, batch = capsys.readouterr().out.splitlines()
     assert int(blocks.split()[0]) > 1
     assert float(gain.split(":")[1].split(";")[0]) > 0
     assert 0 <= float(batch.split("idle ")[1].split(" %")[0]) < 100
