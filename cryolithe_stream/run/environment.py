@@ -21,11 +21,12 @@ NAMES = (*THREADS, *_FIXED, "GLIBC_TUNABLES")
 
 def of_worker(threads: int) -> dict[str, str]:
     """Variables of a worker process of this machine whose libraries compute with `threads` threads."""
-    given = [text for text in os.environ.get("GLIBC_TUNABLES", "").split(":") if text and text != _HUGE_PAGES]
-    return dict.fromkeys(THREADS, str(threads)) | _FIXED | {"GLIBC_TUNABLES": ":".join([*given, _HUGE_PAGES])}
+    given = os.environ.get("GLIBC_TUNABLES")  # comes last, where it wins
+    tunables = f"{_HUGE_PAGES}:{given}" if given else _HUGE_PAGES
+    return dict.fromkeys(THREADS, str(threads)) | _FIXED | {"GLIBC_TUNABLES": tunables}
 
 
 def of_job() -> str:
     """The same as a line of a job script, whose batch system says how many threads there are."""
     words = " ".join(f"{name}={value}" for name, value in _FIXED.items())
-    return f"export {words} GLIBC_TUNABLES=${{GLIBC_TUNABLES:+$GLIBC_TUNABLES:}}{_HUGE_PAGES}"
+    return f"export {words} GLIBC_TUNABLES={_HUGE_PAGES}${{GLIBC_TUNABLES:+:$GLIBC_TUNABLES}}"
