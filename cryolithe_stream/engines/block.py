@@ -94,8 +94,9 @@ class BlockReconstructor:
 
     def cost(self, block_zyx: Shape3, layout: StripLayout) -> float:
         """Multiply-adds of a block of voxels."""
-        around = self._most_around(self._most_points(block_zyx))
-        return self.engine.cost(around, layout) + (0.0 if self.context is None else self.context.cost(around))
+        points = self._most_points(block_zyx)
+        work = self.engine.cost(self._most_around(points), layout)
+        return work if self.context is None else work + self.context.cost(points)
 
     def _whole(self) -> SampleGrid:
         """All points of the volume: its voxels or its coefficients."""

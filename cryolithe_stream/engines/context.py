@@ -12,7 +12,7 @@ from torch import Tensor
 from cryolithe_stream.geometry import Box, Shape3
 from cryolithe_stream.network.context import Context
 
-_ACTIVATIONS = 5.0
+_ACTIVATIONS = 3.3
 """Arrays of the finest scale's size that the network holds at once, the coarser scales' shares included."""
 
 
@@ -21,25 +21,30 @@ class ContextHead:
     """Values of a box from the features of a larger one, `network.input_box(box)`.
 
     Features beyond the volume are as good as those inside, so nothing is padded, and results do not depend on how a
-    volume is cut.
+    volume is cut. `network` becomes a copy of the one that is given, of the head's type and laid out for convolutions.
     """
 
     network: Context
     dtype: torch.dtype
     device: torch.device
 
+    def __post_init__(self) -> None:
+        own = copy.deepcopy(self.network).to(self.device, self.dtype)
+        own.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        object.__setattr__(self, "network", own)
+
     def values(self, features: Tensor, around: Box, box: Box) -> Tensor:
         """Values `(set, output, z, y, x)` of `box`, float32, from features `(set, C, z, y, x)` of the box `around`.
 
-        Features whose channels are last in memory, and of the head's type, are not copied.
+        Features whose channels are last in memory, and of the head's type, are not copied but overwritten.
         """
-        z, y, x = box.shifted((-around.start[0], -around.start[1], -around.start[2])).slices
+        z, y, x = around.start
+        inside = box.shifted((-z, -y, -x))
         out = torch.empty(len(features), self.network.config.outputs, *box.shape)
         with torch.inference_mode():
-            network = copy.deepcopy(self.network).to(self.device, self.dtype)
             for i, part in enumerate(features):
-                found = network(part[None].to(self.device, self.dtype, memory_format=torch.channels_last_3d))
-                out[i] = found[0, :, z, y, x].float().cpu()
+                own = part[None].to(self.device, self.dtype, memory_format=torch.channels_last_3d)
+                out[i] = self.network(own, inside=inside, overwrite=True)[0].float().cpu()
         return out
 
     def peak_bytes(self, around_zyx: Shape3, *, halves: bool = False) -> int:
@@ -48,9 +53,9 @@ class ContextHead:
         held = (n_sets + _ACTIVATIONS) * c.widths[0] * self.dtype.itemsize + 4 * n_sets * c.outputs
         return int(prod(around_zyx) * held)
 
-    def cost(self, around_zyx: Shape3) -> float:
-        """Multiply-adds for features of a shape."""
-        return prod(around_zyx) * self.network.multiply_adds() / _CONVOLUTION_GAIN
+    def cost(self, box_zyx: Shape3) -> float:
+        """Multiply-adds for values of a shape."""
+        return self.network.multiply_adds(box_zyx) / _CONVOLUTION_GAIN
 
 
 _CONVOLUTION_GAIN = 2.0

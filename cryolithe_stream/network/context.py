@@ -112,20 +112,31 @@ class Context(nn.Module):
         """Voxels along each axis that the coarsest scale takes together."""
         return int(2 ** (len(self.config.widths) - 1))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """The network on a box whose first voxel has indices that are multiples of `stride`."""
-        h = F.relu(features)
+    def forward(self, features: Tensor, *, inside: Box | None = None, overwrite: bool = False) -> Tensor:
+        """Values of the voxels `inside`, or of all; indices of the features' first voxel are multiples of `stride`.
+
+        `inside` counts from that voxel. On the way back to the finest scale only what it depends on is worked out, so
+        that the halo costs little there. With `overwrite` the features' memory is used for what comes after them.
+        """
+        nz, ny, nx = features.shape[2:]
+        inside = inside or Box.whole((nz, ny, nx))
+        h = F.relu(features, inplace=overwrite)
         skips: list[Tensor] = []
         for level, convolutions in enumerate(self.down):
             h = _residual(h, convolutions)
             if level < len(self.coarser):
                 skips.append(h)
                 h = F.relu_(self.coarser[level](h))
+        scales = self._way_back(inside, (nz, ny, nx))
+        begin: Shape3 = (0, 0, 0)
         for level in reversed(range(len(self.finer))):
-            fine = F.interpolate(self.finer[level](h), scale_factor=2.0, mode="trilinear", align_corners=False)
-            h = F.relu_(fine.add_(skips.pop()))
-            h = _residual(h, self.up[level])
-        return torch.as_tensor(self.last(h))
+            part = scales[level + 1]
+            fine = self.finer[level](_cut(h, part, begin))
+            fine = F.interpolate(fine, scale_factor=2.0, mode="trilinear", align_corners=False)
+            covered = _doubled(part)
+            h = F.relu_(fine.add_(_cut(skips.pop(), covered)))
+            h, begin = _residual(h, self.up[level]), covered.start
+        return _cut(torch.as_tensor(self.last(h)), inside, begin)
 
     def input_box(self, box: Box) -> Box:
         """The features that a box of values depends on, from and to multiples of `stride`; may leave the volume."""
@@ -139,29 +150,66 @@ class Context(nn.Module):
         z, y, x = (max(b - a for a, b in axis) for axis in spans)
         return (z, y, x)
 
-    def multiply_adds(self) -> float:
-        """Multiplications for each voxel that comes in."""
-        total = 0.0
+    def multiply_adds(self, shape_zyx: Shape3) -> int:
+        """Multiplications for a box of values that begins at a multiple of `stride`, the halo's included."""
+        inside = Box.whole(shape_zyx)
+        around = self.input_box(inside)
+        z, y, x = around.start
+        scales = self._way_back(inside.shifted((-z, -y, -x)), around.shape)
+        finest = _doubled(scales[1]) if self.finer else around
+        total = 0
         for name, weight in self.named_parameters():
             part, level = name.split(".")[:2]
-            scale = 0 if part == "last" else int(level) + (part in ("coarser", "finer"))
-            total += weight.numel() / 8.0**scale
+            if part in ("down", "coarser"):
+                places = around.n_voxels // 8 ** (int(level) + (part == "coarser"))
+            elif part == "last":
+                places = finest.n_voxels
+            else:
+                places = scales[int(level) + 1].n_voxels * (8 if part == "up" else 1)
+            total += weight.numel() * places
         return total
+
+    def _way_back(self, inside: Box, around_zyx: Shape3) -> list[Box]:
+        """What each scale has to give for values `inside` a box of features, finest first, in voxels of that scale."""
+        axes = [self._asked(a, b) for a, b in zip(inside.start, inside.stop, strict=True)]
+        boxes = []
+        for level, spans in enumerate(zip(*axes, strict=True)):
+            z, y, x = ((max(a, 0), min(b, n >> level)) for (a, b), n in zip(spans, around_zyx, strict=True))
+            boxes.append(Box((z[0], y[0], x[0]), (z[1], y[1], x[1])))
+        return boxes
 
     def _span(self, start: int, stop: int) -> tuple[int, int]:
         """The input indices that outputs start … stop − 1 of an axis depend on, widened to whole strides."""
         c, s = self.config, self.stride
-        reads: list[tuple[int, int]] = []  # of each scale, finest first, what the way up reads there
-        for level in range(len(c.up)):
-            start, stop = start - c.up[level], stop + c.up[level]
-            reads.append((start, stop))
-            start, stop = (start - 1) // 2, -(-(stop + 1) // 2)  # linear interpolation reads a quarter voxel beyond
+        asked = self._asked(start, stop)
+        start, stop = asked[-1]
         for level in reversed(range(len(c.down))):
             start, stop = start - c.down[level], stop + c.down[level]
             if level:
-                above = reads[level - 1]
-                start, stop = min(2 * start, above[0]), max(2 * stop, above[1])
+                first, last = asked[level - 1]
+                start, stop = min(2 * start, first - c.up[level - 1]), max(2 * stop, last + c.up[level - 1])
         return start // s * s, -(-stop // s) * s
+
+    def _asked(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """What start … stop − 1 of an axis need of each scale on the way back, the finest first."""
+        asked = [(start, stop)]
+        for n in self.config.up:
+            start, stop = start - n, stop + n
+            start, stop = (start - 1) // 2, -(-(stop + 1) // 2)  # linear interpolation reads a quarter voxel beyond
+            asked.append((start, stop))
+        return asked
+
+
+def _cut(values: Tensor, box: Box, begin: Shape3 = (0, 0, 0)) -> Tensor:
+    """The part of `values` `(batch, channel, z, y, x)`, which begin at a voxel, that lies in a box."""
+    z, y, x = begin
+    return values[:, :, *box.shifted((-z, -y, -x)).slices]
+
+
+def _doubled(box: Box) -> Box:
+    """A box in voxels of the next finer scale."""
+    (z0, y0, x0), (z1, y1, x1) = box.start, box.stop
+    return Box((2 * z0, 2 * y0, 2 * x0), (2 * z1, 2 * y1, 2 * x1))
 
 
 def _convolutions(width: int, count: int) -> nn.ModuleList:
@@ -171,5 +219,6 @@ def _convolutions(width: int, count: int) -> nn.ModuleList:
 def _residual(h: Tensor, convolutions: nn.Module) -> Tensor:
     assert isinstance(convolutions, nn.ModuleList)
     for convolution in convolutions:
-        h = h + F.relu_(convolution(h))
+        change = F.relu_(convolution(h))
+        h = h + change if change.requires_grad else change.add_(h)  # fresh memory costs thrice the sum
     return h

@@ -77,22 +77,38 @@ def test_it_is_1_homogeneous_and_empty_where_all_is_empty(name):
         assert not network(0 * features).any()
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_multiply_adds_are_those_of_its_convolutions(name):
-    network, counted = context(name), 0
+inner = st.tuples(*[st.tuples(st.integers(0, 15), st.integers(1, 16)) for _ in range(3)])
+
+
+@settings(max_examples=40, deadline=None)
+@given(name=st.sampled_from(list(CONFIGS)), sides=inner)
+def test_a_part_of_the_values_is_that_part_of_all_values(name, sides):
+    box = Box(tuple(a for a, _ in sides), tuple(min(a + n, 16) for a, n in sides))
+    network, features = context(name), torch.randn(1, 2, 16, 16, 16)
+    with torch.no_grad():
+        whole = network(features)
+        part = network(features, inside=box)
+        torch.testing.assert_close(part, whole[:, :, *box.slices], rtol=1e-5, atol=1e-6)
+        given = features.clone()
+        assert torch.equal(network(given, inside=box, overwrite=True), part)
+
+
+@settings(max_examples=20, deadline=None)
+@given(name=st.sampled_from(list(CONFIGS)), shape=st.tuples(*[st.integers(1, 12)] * 3))
+def test_multiply_adds_are_those_of_its_convolutions(name, shape):
+    network, counted, box = context(name), 0, Box.whole(shape)
 
     def count(module, inputs, output):
         nonlocal counted
-        (given,) = inputs
-        places = given[0, 0].numel() if isinstance(module, torch.nn.ConvTranspose3d) else output[0, 0].numel()
-        counted += module.weight.numel() * places
+        counted += module.weight.numel() * output[0, 0].numel()
 
     for module in network.modules():
-        if isinstance(module, (torch.nn.Conv3d, torch.nn.ConvTranspose3d)):
+        if isinstance(module, torch.nn.Conv3d):
             module.register_forward_hook(count)
+    around = network.input_box(box)
     with torch.no_grad():
-        network(torch.ones(1, 2, 16, 16, 16))
-    assert counted / 16**3 == pytest.approx(network.multiply_adds())
+        network(torch.ones(1, 2, *around.shape), inside=box.shifted(tuple(-a for a in around.start)))
+    assert counted == network.multiply_adds(shape)
 
 
 @pytest.mark.parametrize(
