@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from cryolithe_stream.engines.backproject import Backprojector, building_bytes, operator_bytes
+from cryolithe_stream.engines.detector import DetectorGrid
 from cryolithe_stream.engines.folded import FoldedSets, fold
 from cryolithe_stream.engines.strips import Strips, patch_offsets, row_lines
-from cryolithe_stream.geometry import Ints, SampleGrid, Shape3, StripLayout
+from cryolithe_stream.geometry import SampleGrid, Shape3, StripLayout
 from cryolithe_stream.network.config import SliceSetConfig
 from cryolithe_stream.network.sliceset import SliceSet
 
@@ -33,49 +34,6 @@ _KERNELS = 12 << 20
 def tilt_sets(n_tilts: int, *, halves: bool) -> list[list[int]]:
     """Tilts whose mean each output volume takes: all of them, or odd and even views (counted from 1)."""
     return [list(range(0, n_tilts, 2)), list(range(1, n_tilts, 2))] if halves else [list(range(n_tilts))]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DetectorGrid:
-    """The columns on which set features are evaluated: `oversample` a pixel, from pixel `first_pixel` of each tilt.
-
-    `taps` `(T, K·P)` interpolates the P patch samples of the K phases of a pixel from T neighbouring columns.
-    """
-
-    taps: Tensor
-    first_pixel: Ints
-    n_pixels: int
-    oversample: int
-
-    @classmethod
-    def over(
-        cls, first_column: Ints, n_columns: int, offsets_px: Tensor, oversample: int, like: Tensor
-    ) -> DetectorGrid:
-        """The grid whose patches lie wholly inside strips of `n_columns` that begin at `first_column`."""
-        phase = torch.arange(oversample, dtype=torch.float64)[:, None] / oversample
-        position = phase + offsets_px[None, :]
-        lower = torch.floor(position)
-        first, n_taps = int(lower.min()), int(lower.max() - lower.min()) + 2
-        taps = torch.zeros(n_taps, position.numel(), dtype=torch.float64)
-        sample = torch.arange(position.numel())
-        fraction, tap = (position - lower).flatten(), (lower - first).to(torch.int64).flatten()
-        taps[tap, sample] = 1.0 - fraction
-        taps[tap + 1, sample] += fraction
-        return cls(taps.to(like), first_column - first, n_columns - n_taps + 1, oversample)
-
-    @property
-    def n_positions(self) -> int:
-        """Positions per tilt."""
-        return self.n_pixels * self.oversample
-
-    def patches(self, lines: Tensor, *, by_column: bool) -> Tensor:
-        """Patch samples `(tilt, slice, position, P)` from lines `(tilt, P, column)`; slices are rows or columns."""
-        n_tilts, size, _ = lines.shape
-        windows = lines.unfold(-1, len(self.taps), 1) @ self.taps
-        if not by_column:
-            return windows.reshape(n_tilts, size, self.n_positions, size)
-        split = windows.reshape(n_tilts, size, self.n_positions, size)
-        return split.permute(0, 3, 2, 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,21 +76,21 @@ class FeaturesEngine:
         """The same, differentiable in the weights when `head` is the engine's own network."""
         values = torch.from_numpy(strips.values).to(self.device)
         offsets = patch_offsets(self.network.config.patch_size, self.patch_scale)
-        detector = DetectorGrid.over(
-            strips.first_column, values.shape[2], offsets, self.oversample, values.new_empty(0, dtype=self.dtype)
-        )
+        detector = DetectorGrid.over(strips.first_column, values.shape[2], offsets, self.oversample, self.device)
         first_only = self.network.config.pool == "first"
         pool = self._pooling(grid, strips, detector, halves=halves, first_only=first_only)
         means = self._pooling(grid, strips, detector, halves=halves) if _own_means(self.network.config) else pool
-        sets = fold(
-            self.network, torch.from_numpy(strips.tilts_deg).to(self.device), dtype=self.dtype, device=self.device
-        )
-        plane = _Plane(self, sets, detector, pool, means, head)
-        nz, _, nx = grid.shape
+        by_row = self.network.config.slice_axis == "row"
+        sets = fold(self.network, torch.from_numpy(strips.tilts_deg).to(self.device), self.device)
+        sets = sets.joined_sooner() if _narrower(self.network) else sets
+        sets = (sets.over_windows(detector.taps) if by_row else sets).to(self.dtype)
+        nx = grid.shape[2]
+        plane = _Plane(self, sets, detector, pool, means, head, max(1, self.points // nx) * nx)
         out = torch.empty(len(pool.mixing), *grid.shape, self.n_channels, dtype=self.output_dtype, device=self.device)
         for y, row_px in enumerate(grid.row_px):
             lines = row_lines(values, float(row_px), strips.first_row, offsets)
-            out[:, :, y] = plane.values(lines).unflatten(1, (nz, nx))
+            for points, found in plane.values(lines):
+                out[:, points.start // nx : points.stop // nx, y] = found.unflatten(1, (-1, nx))
         return out.movedim(-1, 1)
 
     def _pooling(
@@ -163,7 +121,8 @@ class FeaturesEngine:
         nz, ny, nx = grid_zyx
         c, size, item = self.network.config, self.network.config.patch_size, self.dtype.itemsize
         positions, plane, n_sets = n_columns * self.oversample, nz * nx, 3 if halves else 1
-        folded = n_tilts * size * size * c.set_input * (8 + item)
+        entry = (*c.set_hidden, c.set_output)[0]
+        folded = n_tilts * size * (size + 2) * self.oversample * entry * (8 + item)
         chunk = _tilts_at_once(self.device, positions, size, c, item)
         widest = max(c.set_input, c.set_output, *c.set_hidden, 1)
         hot = chunk * size * positions * item * (3 * widest + 2 * size + c.set_output)
@@ -173,9 +132,9 @@ class FeaturesEngine:
         table = 2 * n_tilts * positions * width * item
         accumulated = 0 if joined else n_sets * plane * (c.combine_hidden or (c.output_size,))[0] * 4
         wide = max(*c.combine_hidden, *(c.slice_hidden or (1,)), width, 1)
-        batch = n_sets * min(self.points, plane) * (4 * wide * max(item, 4) + 4 * width * item)
+        batch = n_sets * min(max(self.points, nx), plane) * (3 * wide * max(item, 4) + 2 * width * item)
         operators = operator_bytes(plane, n_tilts, item) * (2 if _own_means(c) else 1)
-        output = n_sets * plane * (ny + 2) * c.output_size * self.output_dtype.itemsize
+        output = n_sets * plane * ny * c.output_size * self.output_dtype.itemsize
         values = n_tilts * n_rows * n_columns * 4 * (1 if self.device.type == "cpu" else 2)
         working = lines + table + max(hot, batch) + accumulated + operators + output
         return _KERNELS + values + folded + max(int(_ALLOCATOR * working), building_bytes(plane, n_tilts, item))
@@ -218,22 +177,22 @@ class _Plane:
     pool: _Pooling
     means: _Pooling
     head: SliceSet
+    at_once: int
 
-    def values(self, lines: Tensor) -> Tensor:
-        """Values `(set, point, channel)` of one (z, x) plane from its lines `(tilt, P, column)`."""
+    def values(self, lines: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Points of a (z, x) plane and their values `(set, point, channel)`, from lines `(tilt, P, column)`."""
         typed = lines.to(self.engine.dtype)
         hidden = self._joined(typed) if self.sets.join is not None else self._per_slice(typed)
         first = self.head.combination_mlp.linears[0]
-        outs = []
-        for h in hidden:  # batches of (set, point, C)
+        middle = self._middle(lines) if self.engine.network.config.learn_residual else None
+        for points, h in zip(self._batches(), hidden, strict=True):
             whole = h if first.bias is None else h + first.bias
-            outs.append(self.head.combination_mlp.after_first(whole.to(self.engine.dtype)))
-        values = torch.cat(outs, dim=1)
-        return values.float() + self._residual(lines) if self.engine.network.config.learn_residual else values
+            values = self.head.combination_mlp.after_first(whole.to(self.engine.dtype))
+            yield points, values if middle is None else values.float() + self.means(middle, points)
 
     def _batches(self) -> Iterator[slice]:
-        n, step = self.pool.n_points, self.engine.points
-        return (slice(a, min(a + step, n)) for a in range(0, n, step))
+        n = self.pool.n_points
+        return (slice(a, min(a + self.at_once, n)) for a in range(0, n, self.at_once))
 
     def _tables(self, lines: Tensor, slices: slice) -> Iterator[Tensor]:
         """Features `(tilt, slice, position, F)` of a few tilts at a time."""
@@ -242,8 +201,10 @@ class _Plane:
         step = _tilts_at_once(self.engine.device, self.detector.n_positions, c.patch_size, c, item)
         for a in range(0, len(lines), step):
             part = slice(a, a + step)
-            patches = self.detector.patches(lines[part], by_column=by_column)[:, slices]
-            yield self.sets.features(patches, part, slices)
+            samples = (
+                self.detector.patches(lines[part], by_column=True) if by_column else self.detector.windows(lines[part])
+            )
+            yield self.sets.features(samples[:, slices], part, slices)
 
     def _joined(self, lines: Tensor) -> Iterator[Tensor]:
         table = torch.cat([self.sets.joined(f) for f in self._tables(lines, slice(None))]).flatten(0, 1)
@@ -264,12 +225,17 @@ class _Plane:
                     hidden[b] = hidden[b] + part
         return iter(hidden)
 
-    def _residual(self, lines: Tensor) -> Tensor:
-        """Mean over tilts of the patch's centre, `(set, point, 1)`."""
+    def _middle(self, lines: Tensor) -> Tensor:
+        """The patch's centre, whose mean over tilts is the residual: `(tilt · position, 1)`."""
         middle = lines.shape[1] // 2
         patches = self.detector.patches(lines, by_column=False)[:, middle, :, middle]
-        table = patches.reshape(-1, 1).float()
-        return torch.cat([self.means(table, points) for points in self._batches()], dim=1)
+        return patches.reshape(-1, 1).float()
+
+
+def _narrower(network: SliceSet) -> bool:
+    """Whether the set networks' last layer costs less as a part of the combining MLP's first."""
+    last, entry = network.slices[0].setMlP.linears[-1], network.combination_mlp.linears[0].out_features
+    return last.in_features * entry <= last.out_features * (last.in_features + entry)
 
 
 def _own_means(config: SliceSetConfig) -> bool:

@@ -3,12 +3,13 @@
 g_s depends on (tilt, detector row, detector column) alone, never on depth. W_s, the angle code and the first set layer
 have no nonlinearity between them: they fold into one matrix per tilt and slice. None stands between set_s's last layer,
 the mean over tilts and the next layer either: where there is no mlp_s, that is the combining MLP's first layer, so its
-columns are applied before back-projection and the sum over slices is taken there, which leaves one narrow table.
+columns are applied before back-projection and the sum over slices is taken there, which leaves one narrow table. The
+interpolation of patches between columns is linear too, and folds into the first matrix.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,8 +23,9 @@ class FoldedSets:
     """All set networks of a SliceSet at given tilts, as batched matrices (slice first).
 
     `first` `(tilt, slice, P, H)` maps patch rows to the first layer's output, `first_bias` `(tilt, slice, 1, H)`;
-    `rest` are the following layers `(slice, in, out)` with biases `(slice, 1, out)`; `join` `(slice·F, C)` is the
-    combining MLP's first layer where it may be applied before back-projection, else None.
+    `rest` are the following layers `(slice, in, out)` with biases `(slice, 1, out)`; `join` `(slice·F, C)` and its
+    bias `(C,)` are applied to all slices before back-projection, where something may be, else None. With
+    `open_end` a ReLU, and what `skip` adds, follow the last of `rest` as well. `first` makes `phases` positions.
     """
 
     first: Tensor
@@ -31,37 +33,66 @@ class FoldedSets:
     rest: tuple[tuple[Tensor, Tensor | None], ...]
     skip: bool
     join: Tensor | None
+    join_bias: Tensor | None = None
+    open_end: bool = False
+    phases: int = 1
 
-    @property
-    def width(self) -> int:
-        """Channels of one table: C with `join`, else F of one slice."""
-        if self.join is not None:
-            return int(self.join.shape[1])
-        return int((self.rest[-1][0] if self.rest else self.first).shape[-1])
+    def joined_sooner(self) -> FoldedSets:
+        """The same sets with the last layer of `rest` taken into `join`; themselves where there are not both."""
+        if self.join is None or not self.rest:
+            return self
+        *rest, (weight, bias) = self.rest
+        columns = self.join.unflatten(0, (len(weight), -1))  # (slice, F, C)
+        join = (weight @ columns).flatten(0, 1)
+        join_bias = None if bias is None else (bias @ columns).sum(dim=0)[0]
+        return replace(self, rest=tuple(rest), join=join, join_bias=join_bias, open_end=True)
+
+    def over_windows(self, taps: Tensor) -> FoldedSets:
+        """The same sets for what patch rows are interpolated from: `taps` `(T, K·P)` give the K phases of a window."""
+        size = self.first.shape[2]
+        first = torch.einsum("akp,tsph->tsakh", taps.unflatten(1, (-1, size)), self.first)
+        return replace(self, first=first.flatten(3), phases=taps.shape[1] // size)
+
+    def to(self, dtype: torch.dtype) -> FoldedSets:
+        """The same matrices in another type."""
+
+        def typed(given: Tensor | None) -> Tensor | None:
+            return None if given is None else given.to(dtype)
+
+        rest = tuple((weight.to(dtype), typed(bias)) for weight, bias in self.rest)
+        joint, bias = typed(self.join), typed(self.join_bias)
+        first, first_bias = self.first.to(dtype), typed(self.first_bias)
+        return replace(self, first=first, first_bias=first_bias, rest=rest, join=joint, join_bias=bias)
 
     def features(self, samples: Tensor, tilts: slice, slices: slice = slice(None)) -> Tensor:
-        """g_s `(tilt, slice, position, F)` for patch rows `(tilt, slice, position, P)`."""
+        """g_s `(tilt, slice, position, F)` of patch rows `(tilt, slice, position, P)`, or windows of K positions."""
         h = samples @ self.first[tilts, slices]
+        if self.phases > 1:
+            h = h.unflatten(-1, (self.phases, -1)).flatten(2, 3)
         if self.first_bias is not None:
             h = h + self.first_bias[tilts, slices]
         x: Tensor | None = None
         for weight, bias in self.rest:
-            activated = functional.relu(h, inplace=True)  # h is this loop's own
-            x = activated + x if self.skip and x is not None else activated
+            x = self._activated(h, x)
             h = x @ weight[slices]
             if bias is not None:
                 h = h + bias[slices]
-        return h
+        return self._activated(h, x) if self.open_end else h
 
     def joined(self, features: Tensor) -> Tensor:
-        """`(tilt, position, C)`: the combining MLP's first layer of features `(tilt, slice, position, F)`."""
+        """`(tilt, position, C)`: what is applied to all slices, of features `(tilt, slice, position, F)`."""
         if self.join is None:
             raise AssertionError("this network's slices are not joined before back-projection")
-        return features.transpose(1, 2).flatten(2) @ self.join
+        table = features.transpose(1, 2).flatten(2) @ self.join
+        return table if self.join_bias is None else table + self.join_bias
+
+    def _activated(self, h: Tensor, before: Tensor | None) -> Tensor:
+        activated = functional.relu(h, inplace=True)  # h is the features' own
+        return activated + before if self.skip and before is not None else activated
 
 
-def fold(network: SliceSet, tilts_deg: Tensor, *, dtype: torch.dtype, device: torch.device) -> FoldedSets:
-    """The folded set networks at `tilts_deg` `(tilt,)`; differentiable in the network's weights."""
+def fold(network: SliceSet, tilts_deg: Tensor, device: torch.device) -> FoldedSets:
+    """The folded set networks at `tilts_deg` `(tilt,)`, in float32; differentiable in the network's weights."""
     sets = network.slices
     code = network.angle_codes(tilts_deg)
     lift = torch.stack([s.up_layer.weight for s in sets])  # (slice, A, P)
@@ -76,20 +107,18 @@ def fold(network: SliceSet, tilts_deg: Tensor, *, dtype: torch.dtype, device: to
     offset = _first_offset(network, code, entry)
     rest = tuple(
         (
-            torch.stack([chain[i].weight.T for chain in chains]).to(device, dtype),
-            torch.stack([chain[i].bias[None] for chain in chains]).to(device, dtype)
-            if network.config.set_bias
-            else None,
+            torch.stack([chain[i].weight.T for chain in chains]).to(device),
+            torch.stack([chain[i].bias[None] for chain in chains]).to(device) if network.config.set_bias else None,
         )
         for i in range(1, len(chains[0]))
     )
     join = network.combination_mlp.linears[0].weight.T if network.config.slice_hidden is None else None
     return FoldedSets(
-        first.to(device, dtype),
-        None if offset is None else offset.to(device, dtype),
+        first.to(device),
+        None if offset is None else offset.to(device),
         rest,
         network.config.set_skip,
-        None if join is None else join.to(device, dtype),
+        None if join is None else join.to(device),
     )
 
 

@@ -131,12 +131,11 @@ def _fast(
     """Features `(channel, z, y, x)` of a network of the compact family."""
     size, device = slices.config.patch_size, filtered.device
     operator = Operator.build(grid, tilts_deg, oversample, dtype, device)
-    sets = fold(slices, torch.from_numpy(tilts_deg).to(device), dtype=torch.float32, device=device)
-    (rest, _), join = sets.rest[0], sets.join
-    assert join is not None
+    sets = fold(slices, torch.from_numpy(tilts_deg).to(device), device).joined_sooner()
+    assert sets.join is not None
     n_tilts, n_slices, _, hidden = sets.first.shape
     first = sets.first.permute(0, 2, 1, 3).reshape(n_tilts, size, n_slices * hidden).to(dtype)
-    out = (rest @ join.view(n_slices, rest.shape[2], -1)).reshape(n_slices * hidden, -1).to(dtype)
+    out = sets.join.to(dtype)
     n_lines = (rows.count - 1) * rows.step + size
     corner = (rows.first - size // 2, operator.first_pixel - size // 2)
     lines = _window(filtered, corner, (n_lines + 1, operator.n_pixels + size - 1))
