@@ -9,8 +9,8 @@ from cryolithe_stream.store.layout import OmeVersion, TomogramLayout, level_shap
 from cryolithe_stream.store.ledger import Ledger, LedgerRecord, read_ledger
 from cryolithe_stream.store.mrc import MrcVolume
 from cryolithe_stream.store.mrc_stack import MrcStack
-from cryolithe_stream.store.multiscales import finish_tomogram
-from cryolithe_stream.store.objects import claim_output, publish_output, release_output
+from cryolithe_stream.store.multiscales import finish_tomogram, record_attributes
+from cryolithe_stream.store.objects import claim_output, claim_repair, publish_output, release_output, require_owner
 from cryolithe_stream.store.ownership import is_ours, remove_output, require_replaceable, stands_at
 from cryolithe_stream.store.place import Place, PlaceLike, RemotePath, place_of, public_url
 from cryolithe_stream.store.projections import ROWS_PER_CHUNK, ProjectionStore, strips_bytes
@@ -38,6 +38,7 @@ __all__ = [
     "Written",
     "box_checksum",
     "claim_output",
+    "claim_repair",
     "create_tomogram",
     "downsample_shard",
     "downsample_shard_bytes",
@@ -55,8 +56,10 @@ __all__ = [
     "public_url",
     "publish_output",
     "read_ledger",
+    "record_attributes",
     "release_output",
     "remove_output",
+    "require_owner",
     "require_replaceable",
     "stands_at",
     "strips_bytes",
