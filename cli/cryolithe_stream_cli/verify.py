@@ -39,7 +39,7 @@ def verify(
 ) -> None:
     """Check every block and the pyramid of finished tomograms; exit code 1 when one is damaged and stays so."""
     from cryolithe_stream.run import repair_tomogram, verify_tomogram
-    from cryolithe_stream.run.repair_claim import repair_folder, require_repairable
+    from cryolithe_stream.run.repair_claim import left_behind, require_repairable
     from cryolithe_stream.store import place_of
 
     paths = [place_of(tomogram) for tomogram in tomograms]
@@ -54,7 +54,7 @@ def verify(
             found = verify_tomogram(path, progress)
             for damage in found.damages:
                 progress.message(f"{path}, level {damage.level}, voxels {damage.box}: {damage.reason}")
-            if repair and (found.damages or take_over or repair_folder(path, workspace).exists()):
+            if repair and (found.damages or take_over or left_behind(path, workspace)):
                 if found.damages:
                     progress.message(f"{path}: {len(found.damages)} pieces are made again")
                 found = repair_tomogram(

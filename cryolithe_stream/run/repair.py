@@ -16,18 +16,10 @@ from cryolithe_stream.run.job import Recipe, voxels_in_parts
 from cryolithe_stream.run.options import RunOptions
 from cryolithe_stream.run.preparing import prepare_stacks, with_stacks_here
 from cryolithe_stream.run.progress import Progress, Silent
-from cryolithe_stream.run.repair_claim import INPUT, RepairClaim, claimed, require_repairable
+from cryolithe_stream.run.repair_claim import INPUT, Hold, RepairClaim, claimed, require_repairable
 from cryolithe_stream.run.survey import Survey, describe_differences, survey_run
 from cryolithe_stream.run.verify import Damage, Verification, open_verifiable, still_damaged, verify_tomogram
-from cryolithe_stream.store import (
-    Place,
-    RemotePath,
-    Tomogram,
-    downsample_shard,
-    record_attributes,
-    require_owner,
-    write_box,
-)
+from cryolithe_stream.store import Tomogram, downsample_shard, record_attributes, write_box
 
 _SETS = ("all", "odd", "even")
 _OF_THE_RUN = ("cluster", "workers", "adapt", "dashboard", "memory", "workspace", "overwrite")
@@ -35,16 +27,12 @@ _OF_THE_RUN = ("cluster", "workers", "adapt", "dashboard", "memory", "workspace"
 
 @dataclass(frozen=True, slots=True)
 class RepairTask:
-    """One block of a tomogram; `place` is that of its voxels among the `n_sets` that are reconstructed together.
-
-    `owner` is whose mark has to be on a tomogram at an address.
-    """
+    """One block of the tomogram that is held; `place` is that of its voxels among `n_sets` reconstructed together."""
 
     recipe: Recipe
     frame: VolumeFrame
     projections: Path
-    tomogram: Place
-    owner: str
+    hold: Hold
     block: Block
     place: int
     n_sets: int
@@ -87,11 +75,10 @@ def repair_block(task: RepairTask) -> tuple[int, str]:
     outlive the repair that it belongs to.
     """
     voxels, _ = voxels_in_parts(task.recipe, task.frame, task.projections, task.block.volume_box, task.n_sets)
-    if isinstance(task.tomogram, RemotePath):
-        require_owner(task.tomogram, task.owner)
+    task.hold.require()
     if not task.projections.exists():  # frames that are missing read as zeros
         raise DamagedStoreError(f"{task.projections} has gone while it was read", fix="Repair again")
-    return task.block.index, write_box(task.tomogram, task.block.box, voxels[task.place]).checksum
+    return task.block.index, write_box(task.hold.path, task.block.box, voxels[task.place]).checksum
 
 
 def _repair(
@@ -104,7 +91,7 @@ def _repair(
     levels = _levels_again(claim, tomogram, damages, recorded["levels"])
     checksums = {"blocks": list(blocks.values()), "levels": levels}
     if checksums != recorded:
-        claim.require()
+        claim.hold.require()
         record_attributes(tomogram, {**tomogram.attributes, "checksums": checksums})
 
 
@@ -131,8 +118,7 @@ def _blocks_again(
                 survey.recipe,
                 survey.frame,
                 paths[of_stack if several else 0],
-                tomogram.path.absolute(),
-                claim.owner,
+                claim.hold,
                 plan.block(index),
                 0 if several else of_stack,
                 3 if survey.options.halves else 1,
@@ -171,7 +157,7 @@ def _levels_again(
         for index in tomogram.layout.shard_indices(level):
             box = tomogram.layout.shard_box(level, index)
             if any(_meet(box, other) for other in touched):
-                claim.require()
+                claim.hold.require()
                 checksums.setdefault(str(level), {})[shard_name(index)] = downsample_shard(tomogram.path, level, index)
                 below.append(box)
     return checksums

@@ -22,6 +22,7 @@ from cryolithe_stream.store import (
     RemotePath,
     claim_repair,
     is_ours,
+    metadata_digest,
     output_faults,
     release_output,
     remove_output,
@@ -32,14 +33,29 @@ INPUT = "input"
 
 
 @dataclass(frozen=True, slots=True)
-class RepairClaim:
-    """One attempt at a repair: its tomogram, the ledger in `folder`, and where its projections go (`inside`).
+class Hold:
+    """What one attempt has of a tomogram: its mark there, at an address, and the metadata as it found them.
 
-    `owner` is whose mark is on a tomogram at an address; the text before its slash is that of the folder.
+    `owner` is whose mark it is: the text before its slash is that of the folder. It is sent to workers.
     """
 
     path: Place
     owner: str
+    metadata: str
+
+    def require(self) -> None:
+        """Raise OutputError when another run or repair, or another image, has taken the place; RemoteError."""
+        if isinstance(self.path, RemotePath):
+            require_owner(self.path, self.owner)
+        if metadata_digest(self.path) != self.metadata:
+            raise OutputError(f"{self.path} was written anew while it was repaired", fix="Verify it again")
+
+
+@dataclass(frozen=True, slots=True)
+class RepairClaim:
+    """One attempt at a repair: what it holds, the ledger in `folder`, and where its projections go (`inside`)."""
+
+    hold: Hold
     ledger: Ledger
     inside: Path
 
@@ -47,11 +63,6 @@ class RepairClaim:
     def folder(self) -> Path:
         """`NAME.repair/`."""
         return self.inside.parent
-
-    def require(self) -> None:
-        """Raise OutputError when another run or repair has taken the tomogram over; RemoteError."""
-        if isinstance(self.path, RemotePath):
-            require_owner(self.path, self.owner)
 
 
 def require_repairable(path: Place, workspace: Path | None = None) -> None:
@@ -71,6 +82,11 @@ def repair_folder(path: Place, workspace: Path | None = None) -> Path:
     return beside.with_name(f"{beside.name}.repair")
 
 
+def left_behind(path: Place, workspace: Path | None = None) -> bool:
+    """Whether a repair that was killed, or could not clear up, left its folder."""
+    return is_ours(repair_folder(path, workspace))
+
+
 @contextmanager
 def claimed(path: Place, workspace: Path | None = None, *, take_over: bool = False) -> Iterator[RepairClaim]:
     """A context in which a tomogram is repaired by nobody else; afterwards nothing of it is left, but repairs.
@@ -82,18 +98,18 @@ def claimed(path: Place, workspace: Path | None = None, *, take_over: bool = Fal
     folder = repair_folder(path, workspace)
     ledger = _open(path, folder)
     place, attempt = ledger.plan["owner"], uuid.uuid4().hex
-    claim = RepairClaim(path, f"{place}/{attempt}", ledger, folder / attempt)
+    owner = f"{place}/{attempt}"
     try:
         with ledger:
             if isinstance(path, RemotePath):
-                claim_repair(path, claim.owner, place=place, take_over=take_over)
+                claim_repair(path, owner, place=place, take_over=take_over)
             _clear(folder)  # only now: tasks of an attempt that was killed may read there, and must find the new mark
-            yield claim
+            yield RepairClaim(Hold(path.absolute(), owner, metadata_digest(path)), ledger, folder / attempt)
     except BaseException:
         with suppress(OutputError, RemoteError):
-            _end(claim)
+            _end(path, owner, folder)
         raise
-    _end(claim)
+    _end(path, owner, folder)
 
 
 def _open(path: Place, folder: Path) -> Ledger:
@@ -121,12 +137,12 @@ def _clear(folder: Path) -> None:
             shutil.rmtree(entry.rename(entry.with_name(f".{uuid.uuid4().hex}.removing")))
 
 
-def _end(claim: RepairClaim) -> None:
+def _end(path: Place, owner: str, folder: Path) -> None:
     """Take the mark back, then remove the folder; of both only what is large when the server does not answer."""
     try:
-        if isinstance(claim.path, RemotePath):
-            release_output(claim.path, claim.owner)
+        if isinstance(path, RemotePath):
+            release_output(path, owner)
     except RemoteError:
-        _clear(claim.folder)
+        _clear(folder)
         raise
-    remove_output(claim.folder)
+    remove_output(folder)

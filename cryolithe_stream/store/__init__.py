@@ -14,7 +14,7 @@ from cryolithe_stream.store.objects import claim_output, claim_repair, publish_o
 from cryolithe_stream.store.ownership import is_ours, remove_output, require_replaceable, stands_at
 from cryolithe_stream.store.place import Place, PlaceLike, RemotePath, place_of, public_url
 from cryolithe_stream.store.projections import ROWS_PER_CHUNK, ProjectionStore, strips_bytes
-from cryolithe_stream.store.tomogram import Tomogram, create_tomogram, open_tomogram
+from cryolithe_stream.store.tomogram import Tomogram, create_tomogram, metadata_digest, open_tomogram
 from cryolithe_stream.store.values import DtypeName, Scaling, Statistics, Written
 from cryolithe_stream.store.volume import OmeZarrVolume, open_ome_zarr
 
@@ -47,6 +47,7 @@ __all__ = [
     "finish_tomogram",
     "is_ours",
     "level_shapes",
+    "metadata_digest",
     "mrc_fingerprint",
     "mrc_labels",
     "open_ome_zarr",

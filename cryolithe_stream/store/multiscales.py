@@ -7,7 +7,6 @@ from typing import Any
 
 import zarr
 
-from cryolithe_stream.errors import OutputError
 from cryolithe_stream.store.atomic import sync
 from cryolithe_stream.store.faults import output_faults
 from cryolithe_stream.store.layout import TomogramLayout
@@ -37,11 +36,8 @@ def finish_tomogram(path: PlaceLike, attributes: dict[str, Any]) -> None:
 def record_attributes(tomogram: Tomogram, attributes: dict[str, Any]) -> None:
     """Replace the provenance of a finished tomogram, in one write: whoever reads it meanwhile sees the old or the new.
 
-    Temporary files of killed writers are removed. Raises OutputError when it is not as it was when it was opened, or
-    cannot be written, and what `open_tomogram` raises.
+    Temporary files of killed writers are removed. Raises OutputError when it cannot be written.
     """
-    if open_tomogram(tomogram.path).attributes != tomogram.attributes:
-        raise OutputError(f"{tomogram.path} was written anew meanwhile", fix="Verify it again")
     _record(tomogram, attributes)
 
 

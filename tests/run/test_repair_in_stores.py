@@ -168,6 +168,7 @@ def test_one_repair_at_a_time_and_no_run_beside_it(made, whole, files, out, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"] and not list(elsewhere.iterdir())
 
 
+@pytest.mark.slow
 def test_two_that_start_at_the_same_moment(whole, files, out, tmp_path):
     for name in shards(whole, 0):
         delete(files, out, name)
@@ -320,6 +321,19 @@ def test_a_repair_that_was_taken_over_writes_nothing_more(whole, files, out, pro
         assert objects(files, out[5:]) == {**before, MARK: mark}, "the rival's mark stays too"
         assert not list(tmp_path.iterdir())
         delete(files, out, MARK)
+
+
+def test_an_image_that_someone_puts_there_meanwhile_is_left_alone(whole, files, out, tmp_path):
+    for name in (shards(whole, 0)[0], shards(whole, 1)[0]):
+        delete(files, out, name)
+    other = json.loads(whole["zarr.json"])
+    other["attributes"]["cryolithe_stream"]["figures"] = {}
+    before = {**objects(files, out[5:]), "zarr.json": json.dumps(other).encode()}
+    for phase in ("preparing", "repairing"):
+        put(files, out, "zarr.json", whole["zarr.json"])
+        with pytest.raises(OutputError, match="written anew while it was repaired"):
+            again(out, tmp_path, progress=Hook(phase, lambda: put(files, out, "zarr.json", before["zarr.json"])))
+        assert objects(files, out[5:]) == before and not list(tmp_path.iterdir())
 
 
 def test_web_servers_and_workspaces_of_local_tomograms_are_refused_before_work(made, tmp_path, capsys):

@@ -11,6 +11,7 @@ from run_support import fingerprint_of_files, options, write_series, write_stack
 
 from cryolithe_stream.errors import FormatError, InputError, OutputError, UnsupportedError
 from cryolithe_stream.run import reconstruct_series, repair_tomogram, verify_tomogram
+from cryolithe_stream.run.progress import Silent
 from cryolithe_stream.run.repair_claim import repair_folder
 from cryolithe_stream.store import Ledger, open_tomogram
 from cryolithe_stream_cli.main import main
@@ -97,6 +98,25 @@ def test_what_a_killed_repair_left_is_taken_up_and_goes(made, tmp_path, capsys):
     assert not repair_tomogram(verify_tomogram(damaged), cluster="threads:2").damages
     assert fingerprint_of_files(damaged) == fingerprint_of_files(made)
     assert list(tmp_path.iterdir()) == [damaged]
+
+
+def test_a_run_that_replaces_the_tomogram_meanwhile_keeps_its_voxels(made, tmp_path):
+    damaged, other = tmp_path / "t.ome.zarr", tmp_path / "away.ome.zarr"
+    shutil.copytree(made, damaged)
+    flip(shards(damaged, 0)[0], 3000)
+
+    class Rival(Silent):
+        """Puts another tomogram in the place when blocks are about to be made."""
+
+        def phase(self, name, total, unit):
+            if name == "repairing":
+                damaged.rename(other)
+                shutil.copytree(made.with_name("t_odd.ome.zarr"), damaged)
+
+    with pytest.raises(OutputError, match="written anew"):
+        repair_tomogram(verify_tomogram(damaged), cluster="threads:2", progress=Rival())
+    assert fingerprint_of_files(damaged) == fingerprint_of_files(made.with_name("t_odd.ome.zarr"))
+    assert sorted(tmp_path.iterdir()) == [other, damaged]
 
 
 def test_a_stack_that_changed_cannot_repair(made, tmp_path):
