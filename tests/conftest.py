@@ -72,7 +72,7 @@ def _object_store(tmp_path_factory) -> Iterator[Proxy]:
 @pytest.fixture
 def proxy(_object_store) -> Proxy:
     """The proxy before an S3 server, which the environment names and where nothing fails yet."""
-    _object_store.fault, _object_store.knows_conditions = None, True
+    _object_store.fault, _object_store.knows_conditions, _object_store.forbidden = None, True, ()
     _object_store.headers_seen.clear()
     return _object_store
 

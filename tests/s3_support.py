@@ -60,7 +60,7 @@ class Proxy(http.server.ThreadingHTTPServer):
     """Stands before a server; once `after` objects with voxels were written it answers `fault` to all that comes.
 
     A fault of 0 closes the connection without an answer, None is none. Unless it `knows_conditions` it answers 501 to
-    requests with one.
+    requests with one; to `forbidden` methods it answers 403.
     """
 
     daemon_threads = True
@@ -71,6 +71,7 @@ class Proxy(http.server.ThreadingHTTPServer):
         self.fault: int | None = None
         self.after = 0
         self.knows_conditions = True
+        self.forbidden: tuple[str, ...] = ()
         self.headers_seen: list[tuple[str, str, str]] = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -99,6 +100,9 @@ class _Forward(http.server.BaseHTTPRequestHandler):
                 self.close_connection = True
                 return
             self._answer(self.server.fault, [], b"<Error><Code>Sorry</Code></Error>" if self.command != "HEAD" else b"")
+            return
+        if self.command in self.server.forbidden:
+            self._answer(403, [], b"<Error><Code>AccessDenied</Code></Error>")
             return
         if self.headers.get("If-None-Match") and not self.server.knows_conditions:
             self._answer(501, [], b"<Error><Code>NotImplemented</Code></Error>")

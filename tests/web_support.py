@@ -39,6 +39,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             first, last = int(wanted[1]), min(int(wanted[2] or len(data)), len(data) - 1)
         else:
             first, last = max(len(data) - int(wanted[2]), 0), len(data) - 1
+        if first >= len(data):
+            return self._answer(416, b"", {"Content-Range": f"bytes */{len(data)}"}, body=body)
         tag["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
         return self._answer(206, data[first : last + 1], tag, body=body)
 

@@ -86,7 +86,13 @@ def _describe_tomogram(tomogram: Tomogram) -> dict[str, Any]:
 
 
 def _describe_workspace(path: Path, record: LedgerRecord) -> dict[str, Any]:
-    """What is known of a run that has not ended."""
+    """What is known of a run, or a repair, that has not ended."""
+    if "repairs" in record.plan:
+        return {
+            "unfinished_repair": str(path),
+            "of": record.plan["repairs"],
+            "next": "the command that started it continues it",
+        }
     return {
         "unfinished_run": str(path),
         "prepared": "prepared" in record.done,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from cryolithe_stream.errors import OutputError, RemoteError
 from cryolithe_stream.plan import BlockPlan
 from cryolithe_stream.run.cluster import Workers, open_cluster
 from cryolithe_stream.run.estimate import voxels_per_second
-from cryolithe_stream.run.inputs import fetched, looked_at
+from cryolithe_stream.run.inputs import looked_at
 from cryolithe_stream.run.job import (
     BlockReport,
     BlockTask,
@@ -26,11 +26,11 @@ from cryolithe_stream.run.job import (
 )
 from cryolithe_stream.run.options import RunOptions
 from cryolithe_stream.run.outputs import claim, create_volumes, hand_over, release, scaling_for
-from cryolithe_stream.run.preparing import prepare_stacks
+from cryolithe_stream.run.preparing import prepare_stacks, with_stacks_here
 from cryolithe_stream.run.progress import Progress, Silent
 from cryolithe_stream.run.pyramid import build_pyramid
 from cryolithe_stream.run.readback import ROUNDS, damaged_blocks, unreadable
-from cryolithe_stream.run.survey import Survey, read_series, survey_run
+from cryolithe_stream.run.survey import Survey, survey_run
 from cryolithe_stream.run.workspace import SetName, Workspace, already_complete, open_ledger
 from cryolithe_stream.store import Ledger, Place, ProjectionStore, level_shapes, output_faults, remove_output
 
@@ -188,9 +188,7 @@ def _prepare(survey: Survey, work: Workspace, ledger: Ledger, workers: Workers, 
         if all(ProjectionStore.is_whole(path) for path in paths):
             return
         progress.message("the prepared projections are not as they were written: they are prepared again")
-    if survey.inputs.are_remote:
-        inputs = fetched(survey.inputs, survey.options, work.folder / _INPUT, ledger, progress)
-        survey = replace(survey, inputs=inputs, series=read_series(inputs.options))
+    survey = with_stacks_here(survey, work.folder / _INPUT, ledger, progress)
     contents = [report.content_hash for report in prepare_stacks(survey, paths, workers, progress)]
     ledger.mark("prepared", {"contents": contents})
     with output_faults(work.folder):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryolithe_stream.network import CosineRamp, ProjectionFilter
 from cryolithe_stream.prepare import Contrast, prepare_projections, warn_if_inverted
 from cryolithe_stream.read import TiltSeries
 from cryolithe_stream.run.cluster import Workers
+from cryolithe_stream.run.inputs import fetched
 from cryolithe_stream.run.progress import Progress
-from cryolithe_stream.run.survey import Survey
+from cryolithe_stream.run.survey import Survey, read_series
+from cryolithe_stream.store import Ledger
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +66,14 @@ def prepare_stacks(
         if survey.model and survey.model.contrast:
             warn_if_inverted(report.contrast, invert=survey.options.invert, expected=survey.model.contrast)
         yield report
+
+
+def with_stacks_here(survey: Survey, folder: Path, ledger: Ledger, progress: Progress) -> Survey:
+    """The same survey, of which stacks at addresses were fetched into `folder`. Raises as `inputs.fetched` does."""
+    if not survey.inputs.are_remote:
+        return survey
+    inputs = fetched(survey.inputs, survey.options, folder, ledger, progress)
+    return replace(survey, inputs=inputs, series=read_series(inputs.options))
 
 
 def prepare_stack(task: PrepareTask, progress: Callable[[int, int], None] | None = None) -> PreparedReport:

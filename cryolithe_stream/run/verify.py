@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cryolithe_stream.errors import FormatError, UnsupportedError
@@ -57,6 +57,16 @@ def verify_tomogram(path: PlaceLike, progress: Progress | None = None) -> Verifi
             damages.append(Damage(damage.level, damage.index, damage.box, reason))
         progress.advance(1)
     return Verification(path, len(pieces), tuple(damages))
+
+
+def still_damaged(tomogram: Tomogram, found: Sequence[Damage]) -> list[Damage]:
+    """Those damages that are still there: the tomogram may have been repaired or replaced since they were found."""
+    known = {(damage.level, damage.index): damage.box for damage in found}
+    damages = []
+    for piece, recorded in _pieces(tomogram):
+        if known.get((piece.level, piece.index)) == piece.box and (reason := _fault(tomogram.path, piece, recorded)):
+            damages.append(replace(piece, reason=reason))
+    return damages
 
 
 def open_verifiable(path: Place) -> Tomogram:

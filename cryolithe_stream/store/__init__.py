@@ -9,12 +9,12 @@ from cryolithe_stream.store.layout import OmeVersion, TomogramLayout, level_shap
 from cryolithe_stream.store.ledger import Ledger, LedgerRecord, read_ledger
 from cryolithe_stream.store.mrc import MrcVolume
 from cryolithe_stream.store.mrc_stack import MrcStack
-from cryolithe_stream.store.multiscales import finish_tomogram
-from cryolithe_stream.store.objects import claim_output, publish_output, release_output
+from cryolithe_stream.store.multiscales import finish_tomogram, record_attributes
+from cryolithe_stream.store.objects import claim_output, claim_repair, publish_output, release_output, require_owner
 from cryolithe_stream.store.ownership import is_ours, remove_output, require_replaceable, stands_at
 from cryolithe_stream.store.place import Place, PlaceLike, RemotePath, place_of, public_url
 from cryolithe_stream.store.projections import ROWS_PER_CHUNK, ProjectionStore, strips_bytes
-from cryolithe_stream.store.tomogram import Tomogram, create_tomogram, open_tomogram
+from cryolithe_stream.store.tomogram import Tomogram, create_tomogram, metadata_digest, open_tomogram
 from cryolithe_stream.store.values import DtypeName, Scaling, Statistics, Written
 from cryolithe_stream.store.volume import OmeZarrVolume, open_ome_zarr
 
@@ -38,6 +38,7 @@ __all__ = [
     "Written",
     "box_checksum",
     "claim_output",
+    "claim_repair",
     "create_tomogram",
     "downsample_shard",
     "downsample_shard_bytes",
@@ -46,6 +47,7 @@ __all__ = [
     "finish_tomogram",
     "is_ours",
     "level_shapes",
+    "metadata_digest",
     "mrc_fingerprint",
     "mrc_labels",
     "open_ome_zarr",
@@ -55,8 +57,10 @@ __all__ = [
     "public_url",
     "publish_output",
     "read_ledger",
+    "record_attributes",
     "release_output",
     "remove_output",
+    "require_owner",
     "require_replaceable",
     "stands_at",
     "strips_bytes",

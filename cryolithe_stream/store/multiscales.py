@@ -13,7 +13,7 @@ from cryolithe_stream.store.layout import TomogramLayout
 from cryolithe_stream.store.place import PlaceLike
 from cryolithe_stream.store.quiet import without_warning
 from cryolithe_stream.store.remote_store import zarr_store
-from cryolithe_stream.store.tomogram import ATTRIBUTE_KEY, AXES, open_tomogram
+from cryolithe_stream.store.tomogram import ATTRIBUTE_KEY, AXES, Tomogram, open_tomogram
 
 UNIT = "angstrom"
 
@@ -29,13 +29,27 @@ def finish_tomogram(path: PlaceLike, attributes: dict[str, Any]) -> None:
     tomogram = open_tomogram(path)
     layout = tomogram.layout
     with output_faults(tomogram.path):
+        _write_multiscales(_record(tomogram, attributes), layout, tomogram.path.name.split(".")[0])
+        sync(tomogram.path / ("zarr.json" if layout.version == "0.5" else ".zattrs"))
+
+
+def record_attributes(tomogram: Tomogram, attributes: dict[str, Any]) -> None:
+    """Replace the provenance of a finished tomogram, in one write: whoever reads it meanwhile sees the old or the new.
+
+    Temporary files of killed writers are removed. Raises OutputError when it cannot be written.
+    """
+    _record(tomogram, attributes)
+
+
+def _record(tomogram: Tomogram, attributes: dict[str, Any]) -> zarr.Group:
+    with output_faults(tomogram.path):
         if isinstance(tomogram.path, Path):
             for partial in tomogram.path.rglob("*.partial"):
                 partial.unlink(missing_ok=True)
         group = zarr.open_group(zarr_store(tomogram.path), mode="r+")
-        group.attrs[ATTRIBUTE_KEY] = {**attributes, "layout": layout.to_json()}
-        _write_multiscales(group, layout, tomogram.path.name.split(".")[0])
-        sync(tomogram.path / ("zarr.json" if layout.version == "0.5" else ".zattrs"))
+        group.attrs[ATTRIBUTE_KEY] = {**attributes, "layout": tomogram.layout.to_json()}
+        sync(tomogram.path / ("zarr.json" if tomogram.layout.version == "0.5" else ".zattrs"))
+    return group
 
 
 def _write_multiscales(group: zarr.Group, layout: TomogramLayout, name: str) -> None:

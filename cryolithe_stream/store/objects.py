@@ -1,7 +1,7 @@
 """An output in an object store: claimed by its owner, published by its root metadata, which come last.
 
 Object stores rename nothing. An image is therefore written under its final name, with its root metadata kept aside in
-`.cryolithe-stream/`, where a mark says which run writes it.
+`.cryolithe-stream/`, where a mark says which run writes it, or which repair.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 
 from cryolithe_stream.errors import OutputError
 from cryolithe_stream.store.place import DRAFTS, ROOT_METADATA, RemotePath
@@ -19,36 +21,68 @@ _IMAGE = re.compile(r"\d+/(zarr\.json|\.zarray|\.zattrs|(c/)?\d+/\d+/\d+)|\.cryo
 _AT_ONCE = 16
 
 
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """Who writes below a name: its owner, since when, and whether that is a run or a repair."""
+
+    owner: str
+    since: str
+    is_repair: bool
+
+
+_NO_MARK = _Mark("", "an unknown time", False)
+
+
 def claim_output(path: RemotePath, owner: str, *, overwrite: bool) -> None:
     """Mark an output as written by one run, before anything else of it is there; its own mark is fine.
 
     The mark is made on the condition that there is none, where the server knows conditions; elsewhere two runs that
     begin within a moment may both pass, and the one whose mark was replaced finds out in `require_owner`.
-    Raises OutputError when another run's mark is there, unless `overwrite`; RemoteError.
+    Raises OutputError when the mark of a repair is there, or that of another run unless `overwrite`; RemoteError.
     """
-    mark = path.published() / MARK
-    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-    content = json.dumps({"cryolithe_stream": {"owner": owner, "since": since}}).encode()
-    try:
-        if _owner(path) == ("", ""):
-            mark.create_bytes(content)
-    except FileExistsError:
-        pass
-    found, begun = _owner(path)
-    if found == owner:
+    found = _marked(path, owner, is_repair=False)
+    if found.owner == owner:
         return
+    if found.is_repair:
+        raise OutputError(
+            f"{path} is under repair since {found.since}",
+            fix="Wait until it ends; where it was killed, `verify --repair --take-over` clears up after it",
+        )
     if not overwrite:
         raise OutputError(
-            f"another run is writing {path} since {begun or 'an unknown time'}",
+            f"another run is writing {path} since {found.since}",
             fix="Wait until it ends; where it is gone and its workspace too, --overwrite begins anew",
         )
-    mark.write_bytes(content)
+    _put_mark(path, owner, is_repair=False)
+
+
+def claim_repair(path: RemotePath, owner: str, *, place: str, take_over: bool) -> None:
+    """Mark a finished image as repaired by one `owner`, as `claim_output` does for a run.
+
+    `place` stands before every owner of one workspace, of whom only one lives: their marks are fine, others with
+    `take_over`. Raises OutputError when any other mark is there, that of a run too; RemoteError.
+    """
+    found = _marked(path, owner, is_repair=True)
+    if found.owner != owner and (take_over or (found.is_repair and found.owner.startswith(f"{place}/"))):
+        _put_mark(path, owner, is_repair=True)
+        found = _mark(path) or _NO_MARK
+    if found.owner == owner:
+        return
+    if found.is_repair:
+        raise OutputError(
+            f"{path} is under repair since {found.since}",
+            fix="Wait until it ends; where it was killed, the same command in its folder continues, or --take-over",
+        )
+    raise OutputError(
+        f"a run is writing {path} since {found.since}",
+        fix="Wait until it ends; where it was killed, run its command again, or --take-over if its workspace is gone",
+    )
 
 
 def require_owner(path: RemotePath, owner: str) -> None:
-    """Raise OutputError when another run has taken an output over since `claim_output`."""
-    if _owner(path)[0] != owner:
-        raise OutputError(f"another run has taken {path} over", fix="Wait until it ends, or name another output")
+    """Raise OutputError when another run or repair has taken an output over since it was claimed."""
+    if (_mark(path) or _NO_MARK).owner != owner:
+        raise OutputError(f"another run or repair has taken {path} over", fix="Wait until it ends, then verify it")
 
 
 def publish_output(draft: RemotePath, owner: str) -> None:
@@ -65,8 +99,8 @@ def publish_output(draft: RemotePath, owner: str) -> None:
 
 
 def release_output(path: RemotePath, owner: str) -> None:
-    """Take back the mark of a run, if it is still there. Raises RemoteError."""
-    if _owner(path)[0] == owner:
+    """Take back the mark of a run or a repair, if it is still there. Raises RemoteError."""
+    if (_mark(path) or _NO_MARK).owner == owner:
         (path.published() / MARK).unlink(missing_ok=True)
 
 
@@ -90,12 +124,30 @@ def remove_objects(path: RemotePath) -> None:
         list(pool.map(lambda name: (image / name).unlink(missing_ok=True), set(names) - set(roots)))
 
 
-def _owner(path: RemotePath) -> tuple[str, str]:
-    """Whose mark is on an output and since when; empty texts without one."""
+def _marked(path: RemotePath, owner: str, *, is_repair: bool) -> _Mark:
+    """The mark that is on an output, after one was made where there was none."""
+    if (found := _mark(path)) is not None:
+        return found
+    with suppress(FileExistsError):
+        _put_mark(path, owner, is_repair=is_repair, only_first=True)
+    return _mark(path) or _NO_MARK
+
+
+def _put_mark(path: RemotePath, owner: str, *, is_repair: bool, only_first: bool = False) -> None:
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    entry = {"owner": owner, "since": since, "work": "repair" if is_repair else "run"}
+    content = json.dumps({"cryolithe_stream": entry}).encode()
+    mark = path.published() / MARK
+    (mark.create_bytes if only_first else mark.write_bytes)(content)
+
+
+def _mark(path: RemotePath) -> _Mark | None:
+    """The mark on an output, None without one."""
     try:
         entry = json.loads((path.published() / MARK).read_bytes())["cryolithe_stream"]
-        return str(entry["owner"]), re.sub(r"[^-0-9: UTC]", "", str(entry["since"]))[:40]
+        since = re.sub(r"[^-0-9: UTC]", "", str(entry["since"]))[:40] or _NO_MARK.since
+        return _Mark(str(entry["owner"]), since, entry.get("work") == "repair")
     except FileNotFoundError:
-        return "", ""
-    except (ValueError, LookupError, TypeError):
-        return "unreadable", ""
+        return None
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return _NO_MARK

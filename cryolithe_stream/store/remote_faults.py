@@ -46,6 +46,12 @@ def remote_faults(place: object) -> Iterator[None]:
         raise explained from None
 
 
+def beyond_the_end(error: Exception) -> bool:
+    """Whether a server says that the range of bytes asked for starts after the end of the object."""
+    code, status = _answer(error)
+    return code == "InvalidRange" or status == 416
+
+
 def _explained(place: object, error: Exception) -> RemoteError | None:
     code, status = _answer(error)
     fix = _CONTINUES.format(" (AWS_ENDPOINT_URL)" if str(place).startswith("s3://") else "")

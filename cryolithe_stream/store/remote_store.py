@@ -11,7 +11,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore
 
 from cryolithe_stream.store.place import DRAFTS, ROOT_METADATA, Place, RemotePath, needed
-from cryolithe_stream.store.remote_faults import remote_faults
+from cryolithe_stream.store.remote_faults import beyond_the_end, remote_faults
 
 
 def zarr_store(place: Place) -> Any:
@@ -44,9 +44,14 @@ class RemoteStore(FsspecStore):
         return RemoteStore.of(self.place, read_only=read_only)
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        """The content of an object, None where there is none."""
+        """The content of an object, None where there is none; of one that was cut short what is left of the range."""
         with remote_faults(self.place):
-            return await super().get(self._kept(key), prototype, byte_range)
+            try:
+                return await super().get(self._kept(key), prototype, byte_range)
+            except Exception as error:
+                if byte_range is None or not beyond_the_end(error):
+                    raise
+                return prototype.buffer.from_bytes(b"")
 
     async def set(self, key: str, value: Buffer, byte_range: tuple[int, int] | None = None) -> None:
         """Make an object."""

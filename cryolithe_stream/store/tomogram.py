@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -117,6 +118,14 @@ def open_level(path: Place, level: int, *, mode: Literal["r", "r+"]) -> zarr.Arr
         return zarr.open_array(zarr_store(path / str(level)), mode=mode)
     except (OSError, ValueError) as error:
         raise FormatError(f"{path} has no level {level}", fix="Name a tomogram and one of its levels") from error
+
+
+def metadata_digest(path: Place) -> str:
+    """SHA-256 of the root metadata that make an image one; empty where there are none. Raises RemoteError."""
+    for name in ("zarr.json", ".zattrs"):
+        with suppress(FileNotFoundError):
+            return hashlib.sha256((path / name).read_bytes()).hexdigest()
+    return ""
 
 
 def _made_whole(path: Place) -> AbstractContextManager[Place]:

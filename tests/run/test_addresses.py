@@ -6,15 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from object_store_support import GIVEN, SHAPE_YX, refused, run
 from run_support import fingerprint_of_files, options, write_series
 from s3_support import SECRET, process_with_port
 from test_resume import environment
 
-from cryolithe_stream.errors import AccessError, CryolitheError, InputError, OutputError
+from cryolithe_stream.errors import AccessError, CryolitheError, FormatError, InputError, OutputError
+from cryolithe_stream.geometry import Box
 from cryolithe_stream.run import RunOptions, plan_run, reconstruct_series, verify_tomogram
-from cryolithe_stream.store import open_tomogram, place_of
+from cryolithe_stream.store import box_checksum, create_tomogram, open_tomogram, place_of, write_box
 from cryolithe_stream_cli.main import main
 
 
@@ -52,6 +54,22 @@ def test_series_in_a_bucket_and_on_a_web_server(made, files, out, tmp_path, caps
             assert (code, said in line, SECRET in line) == (2, True, False), line
         code, line = refused(["run", f"{address}/private/ts.mrc?s={SECRET}", "-o", str(tmp_path / "c.zarr")], capsys)
         assert (code, "no permission" in line, SECRET in line) == (2, True, False), line
+
+
+def test_an_empty_shard_on_a_web_server_is_damage_not_a_fault_of_the_server(tmp_path):
+    """Its index is asked for as the last bytes, which an empty file has none of: 416."""
+    image, shape = tmp_path / "t.ome.zarr", (20, 20, 20)
+    create_tomogram(
+        image, shape_zyx=shape, voxel_angstrom=10, dtype="float32", chunk_zyx=(8, 8, 8), shard_zyx=(32, 32, 32)
+    )
+    write_box(image, Box.whole(shape), np.ones(shape, np.float32))
+    (image / "0/c/0/0/0").write_bytes(b"")
+    support = Path(__file__).parents[1] / "web_support.py"
+    with (
+        process_with_port([sys.executable, str(support), str(tmp_path)], log=tmp_path / "log") as (_, address),
+        pytest.raises(FormatError, match="cannot be read"),
+    ):
+        box_checksum(f"{address}/t.ome.zarr", Box.whole(shape))
 
 
 def test_input_that_changed_on_the_server_is_not_taken_for_the_same(made, files, out, tmp_path):

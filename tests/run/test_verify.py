@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 from run_support import fingerprint_of_files, options, write_series, write_stack
 
-from cryolithe_stream.errors import FormatError, InputError, UnsupportedError
+from cryolithe_stream.errors import FormatError, InputError, OutputError, UnsupportedError
 from cryolithe_stream.run import reconstruct_series, repair_tomogram, verify_tomogram
-from cryolithe_stream.store import open_tomogram
+from cryolithe_stream.run.progress import Silent
+from cryolithe_stream.run.repair_claim import repair_folder
+from cryolithe_stream.store import Ledger, open_tomogram
 from cryolithe_stream_cli.main import main
 
 
@@ -75,6 +78,45 @@ def test_the_command_tells_and_repairs(made, tmp_path, capsys):
     assert main(["verify", str(damaged), "--repair", "--cluster", "threads:2"]) == 0
     assert capsys.readouterr().out == f"whole: {damaged}\n"
     assert main(["verify", str(damaged)]) == 0
+
+
+def test_what_a_killed_repair_left_is_taken_up_and_goes(made, tmp_path, capsys):
+    """Also where the run had workers that the cluster of the repair is not asked for."""
+    damaged = tmp_path / "t.ome.zarr"
+    shutil.copytree(made, damaged)
+    root = json.loads((damaged / "zarr.json").read_text())
+    root["attributes"]["cryolithe_stream"]["options"] |= {"cluster": "slurm", "adapt": [1, 4], "overwrite": True}
+    (damaged / "zarr.json").write_text(json.dumps(root))
+    flip(shards(damaged, 0)[0], 3000)
+    left = repair_folder(damaged)
+    with Ledger.create(left, {"repairs": damaged.name, "owner": "before"}, ""):
+        (left / "0123").mkdir()
+        with pytest.raises(OutputError, match="is writing to"):
+            repair_tomogram(verify_tomogram(damaged), cluster="threads:2")
+    assert main(["info", str(left), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["of"] == "t.ome.zarr"
+    assert not repair_tomogram(verify_tomogram(damaged), cluster="threads:2").damages
+    assert fingerprint_of_files(damaged) == fingerprint_of_files(made)
+    assert list(tmp_path.iterdir()) == [damaged]
+
+
+def test_a_run_that_replaces_the_tomogram_meanwhile_keeps_its_voxels(made, tmp_path):
+    damaged, other = tmp_path / "t.ome.zarr", tmp_path / "away.ome.zarr"
+    shutil.copytree(made, damaged)
+    flip(shards(damaged, 0)[0], 3000)
+
+    class Rival(Silent):
+        """Puts another tomogram in the place when blocks are about to be made."""
+
+        def phase(self, name, total, unit):
+            if name == "repairing":
+                damaged.rename(other)
+                shutil.copytree(made.with_name("t_odd.ome.zarr"), damaged)
+
+    with pytest.raises(OutputError, match="written anew"):
+        repair_tomogram(verify_tomogram(damaged), cluster="threads:2", progress=Rival())
+    assert fingerprint_of_files(damaged) == fingerprint_of_files(made.with_name("t_odd.ome.zarr"))
+    assert sorted(tmp_path.iterdir()) == [other, damaged]
 
 
 def test_a_stack_that_changed_cannot_repair(made, tmp_path):
