@@ -19,6 +19,7 @@ from cryolithe_stream.read.header import MrcHeader, read_header
 from cryolithe_stream.read.match import match_by_angle
 from cryolithe_stream.read.mdoc import Mdoc, read_mdoc
 from cryolithe_stream.read.pixel import pixel_size
+from cryolithe_stream.read.relion import Half, Listed, is_star, read_relion
 from cryolithe_stream.read.resolve import Kept, keep_views, known_views
 from cryolithe_stream.read.series import Alignment, TiltSeries
 from cryolithe_stream.read.solution import Solution, VolumeHint
@@ -36,33 +37,45 @@ def read_tilt_series(
     pixel_angstrom: float | None = None,
     exclude: Sequence[int] = (),
     mdoc: PathLike | None = None,
+    half: Half | None = None,
 ) -> TiltSeries:
-    """The tilt series in an MRC stack, with frames still on disk.
+    """The tilt series in an MRC stack, or that a star file of RELION-5 lists, with frames still on disk.
 
     `alignment` is an `.xf` or `.aln` file, a `tilt.com` or `newst.com`, or an etomo folder; without it the stack is
     taken as aligned, its tilt axis along y. `alignment_angstrom` is the pixel size that the alignment was solved at,
-    where that is not the stack's. `exclude` holds 1-based view numbers. Raises InputError, one line with what was
-    found and the next step, for everything that cannot be used.
+    where that is not the stack's. `exclude` holds 1-based view numbers. A star file brings its alignment along, its
+    views are in the order of their tilts, and `half` takes its images of odd or even frames. Raises InputError, one
+    line with what was found and the next step, for everything that cannot be used.
     """
-    header = read_header(stack)
+    listed = read_relion(stack, half=half, pixel_angstrom=pixel_angstrom) if is_star(stack) else None
+    header = read_header(stack) if listed is None else listed.header
     _refuse_no_series(header)
     notes = _find_mdoc(header, mdoc)
     n_views = header.shape[0]
-    known = known_views(header.path, n_views, _nominal(header, notes), exclude)
-    if alignment is None:
+    nominal = [listed.nominal] if listed and listed.nominal else []
+    known = known_views(header.path, n_views, [*nominal, *_nominal(header, notes)], exclude)
+    if alignment is not None:
+        solution = _solution(Path(alignment), header, with_angles=angles is None)
+    elif listed is not None:
+        solution = _own_solution(listed, alignment_angstrom)
+    else:
+        solution = None
         _warn_if_raw(header.path, n_views)
-    solution = None if alignment is None else _solution(Path(alignment), header, with_angles=angles is None)
-    pixel, pixel_source = pixel_size(header, pixel_angstrom, notes, solution.pixel_angstrom if solution else None)
+    if listed is not None and listed.pixel is not None and pixel_angstrom is None:
+        pixel, pixel_source = listed.pixel
+    else:
+        pixel, pixel_source = pixel_size(header, pixel_angstrom, notes, solution.pixel_angstrom if solution else None)
     kept = keep_views(known, angles, solution)
+    dose = None if listed is None else listed.dose_e_a2
     factor = _factor(alignment_angstrom, pixel, solution)
     return TiltSeries(
-        stack=Stack.of(header),
+        stack=Stack.of(header) if listed is None else listed.stack,
         views=kept.views,
         tilts_deg=kept.tilts_deg,
         pixel_angstrom=pixel,
         alignment=_alignment(header, solution, kept, factor, alignment_angstrom),
         hint=VolumeHint() if solution is None else solution.hint.scaled(factor),
-        dose_e_a2=_dose(notes, kept, n_views),
+        dose_e_a2=_dose(notes, kept, n_views) if dose is None else dose[kept.views],
         provenance=_provenance(header, kept, solution, notes, {"angstrom": pixel, "source": pixel_source}),
     )
 
@@ -120,6 +133,21 @@ def _solution(source: Path, header: MrcHeader, *, with_angles: bool) -> Solution
         warnings.warn(again, CryolitheWarning, stacklevel=3)
     matrix, shift = read_xf(source)
     return Solution(source, matrix, shift)
+
+
+def _own_solution(listed: Listed, alignment_angstrom: float | None) -> Solution:
+    """The alignment in a star file. Raises InputError when it has none, or when its pixel size is told."""
+    if listed.solution is None:
+        raise InputError(
+            f"star file {listed.header.path} holds no alignment (rlnTomoZRot and others)",
+            fix="Name the one of a job that aligned the series, or give the alignment with --alignment",
+        )
+    if alignment_angstrom is not None:
+        raise InputError(
+            f"the shifts in {listed.header.path} are in angstrom, they are solved at no pixel size",
+            fix="Leave --alignment-pixel-size out",
+        )
+    return listed.solution
 
 
 def _warn_if_raw(path: Path, n_views: int) -> None:
