@@ -43,7 +43,12 @@ _INPUT, _RECONSTRUCTION, _OUTPUT, _MACHINE = "Input", "Reconstruction", "Output"
 
 FLAGS = (
     Flag("angles", "FILE", "Tilt angles in degrees, one a line (.tlt, .rawtlt, .txt).", _INPUT),
-    Flag("alignment", "PATH", "IMOD .xf, etomo folder or AreTomo .aln; without it the stack is aligned.", _INPUT),
+    Flag(
+        "alignment",
+        "PATH",
+        "IMOD .xf, etomo folder, AreTomo .aln or Warp .xml; without it the stack is aligned.",
+        _INPUT,
+    ),
     Flag("alignment_pixel_size", "ANGSTROM", "Pixel size of the stack that the alignment was solved on.", _INPUT),
     Flag("mdoc", "FILE", "SerialEM .mdoc with pixel size and dose.", _INPUT),
     Flag("pixel_size", "ANGSTROM", "Pixel size of the stack, where the header's is missing or wrong.", _INPUT),

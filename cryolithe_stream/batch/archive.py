@@ -20,7 +20,7 @@ from cryolithe_stream.store import Place
 
 PREFIX = "empiar:"
 _TEXTS = (".tlt", ".rawtlt", ".xf", ".aln", ".mdoc", ".com", ".edf", ".xtilt")
-_WITH_ANGLES = (".tlt", ".rawtlt", ".aln", ".mdoc", ".com")
+_WITH_ANGLES = (".tlt", ".rawtlt", ".aln", ".mdoc", ".com", ".xml")
 
 
 def is_entry(source: str | Path) -> bool:

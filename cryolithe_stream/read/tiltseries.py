@@ -25,6 +25,7 @@ from cryolithe_stream.read.series import Alignment, TiltSeries
 from cryolithe_stream.read.solution import Solution, VolumeHint
 from cryolithe_stream.read.stack import Stack
 from cryolithe_stream.read.text import Json, PathLike, existing_file, format_views, read_text
+from cryolithe_stream.read.warp import read_warp, warn_of_mirror
 from cryolithe_stream.read.xf import read_xf, turned_shape
 
 
@@ -41,11 +42,11 @@ def read_tilt_series(
 ) -> TiltSeries:
     """The tilt series in an MRC stack, or that a star file of RELION-5 lists, with frames still on disk.
 
-    `alignment` is an `.xf` or `.aln` file, a `tilt.com` or `newst.com`, or an etomo folder; without it the stack is
-    taken as aligned, its tilt axis along y. `alignment_angstrom` is the pixel size that the alignment was solved at,
-    where that is not the stack's. `exclude` holds 1-based view numbers. A star file brings its alignment along, its
-    views are in the order of their tilts, and `half` takes its images of odd or even frames. Raises InputError, one
-    line with what was found and the next step, for everything that cannot be used.
+    `alignment` is an `.xf` or `.aln` file, Warp's `.xml`, a `tilt.com` or `newst.com`, or an etomo folder; without it
+    the stack is taken as aligned, its tilt axis along y. `alignment_angstrom` is the pixel size that the alignment was
+    solved at, where that is not the stack's. `exclude` holds 1-based view numbers. A star file brings its alignment
+    along, its views are in the order of their tilts, and `half` takes its images of odd or even frames. Raises
+    InputError, one line with what was found and the next step, for everything that cannot be used.
     """
     listed = read_relion(stack, half=half, pixel_angstrom=pixel_angstrom) if is_star(stack) else None
     header = read_header(stack) if listed is None else listed.header
@@ -54,6 +55,7 @@ def read_tilt_series(
     n_views = header.shape[0]
     nominal = [listed.nominal] if listed and listed.nominal else []
     known = known_views(header.path, n_views, [*nominal, *_nominal(header, notes)], exclude)
+    warn_of_mirror(header.path, None if alignment is None else Path(alignment))
     if alignment is not None:
         solution = _solution(Path(alignment), header, with_angles=angles is None)
     elif listed is not None:
@@ -64,7 +66,7 @@ def read_tilt_series(
     if listed is not None and listed.pixel is not None and pixel_angstrom is None:
         pixel, pixel_source = listed.pixel
     else:
-        pixel, pixel_source = pixel_size(header, pixel_angstrom, notes, solution.pixel_angstrom if solution else None)
+        pixel, pixel_source = pixel_size(header, pixel_angstrom, notes, solution.pixel if solution else None)
     kept = keep_views(known, angles, solution)
     dose = None if listed is None else listed.dose_e_a2
     factor = _factor(alignment_angstrom, pixel, solution)
@@ -121,6 +123,12 @@ def _solution(source: Path, header: MrcHeader, *, with_angles: bool) -> Solution
         return read_etomo(source, header.path, header.shape, with_angles=with_angles)
     source = existing_file(source, "alignment")
     kind = source.suffix.lower()
+    if kind == ".xml":
+        if not with_angles:
+            raise InputError(
+                f"angles are given, {source} has its own", fix="Leave --angles out: Warp signs them otherwise"
+            )
+        return read_warp(source, header.path, header.shape)
     if kind not in (".xf", ".aln", ".com"):
         text = read_text(source, "alignment")
         kind = ".aln" if "AreTomo" in text[:200] else ".com" if text.lstrip("#\n\r ").startswith("$") else ".xf"

@@ -154,7 +154,28 @@ def test_warp_stacks_need_an_alignment_beside_them(tmp_path):
     found = discover_series(tmp_path, find_recipe("warp"))
     assert names(found) == ["warp_tiltseries/00254"]
     assert relative(found, "warp_tiltseries/00254")["angles"].endswith("00254.tlt")
-    assert "(.xml) is not read" in reasons(found)["warp_tiltseries/tiltstack/00255/00255.st"]
+    assert any("mirror image (along z) of Warp's" in note for note in found.found[0].facts.notes)
+    assert "warp_tiltseries/00255.xml: Angles" in reasons(found)["warp_tiltseries/tiltstack/00255/00255.st"]
+
+
+def test_warp_stacks_by_the_xml_above_them(tmp_path):
+    """A real XML; its LevelAngleX is told first, and is all that stops it."""
+    text = (DATA / "warpylib-1.1.2" / "TS_1.xml").read_text(encoding="utf-8")
+    stack = sparse_stack_of(tmp_path / "tiltstack" / "TS_1" / "TS_1.st", (41, 1024, 1440))
+    (tmp_path / "TS_1.xml").write_text(text, encoding="utf-8")
+    assert "LevelAngleX" in reasons(discover_series(tmp_path))[stack]
+    (tmp_path / "TS_1.xml").write_text(text.replace('LevelAngleX="1.457031"', 'LevelAngleX="0"'), encoding="utf-8")
+    found = discover_series(tmp_path)
+    assert (found.recipe.name, names(found)) == ("warp", ["TS_1"])
+    assert relative(found, "TS_1") == {"stack": stack, "alignment": "TS_1.xml"}
+    assert found.found[0].facts.angles_from.endswith("TS_1.xml (of opposite sign)")
+
+
+def sparse_stack_of(path, shape):
+    """A stack of real size; its path from the source."""
+    path.parent.mkdir(parents=True)
+    sparse_stack(path, shape, 3.336)
+    return "/".join(path.parts[-3:])
 
 
 def test_a_raw_stack_whose_alignment_is_not_read_is_not_taken_as_aligned(tmp_path):
@@ -163,7 +184,7 @@ def test_a_raw_stack_whose_alignment_is_not_read_is_not_taken_as_aligned(tmp_pat
     angles(folder / "TS_1.rawtlt")
     found = discover_series(tmp_path)
     assert names(found) == []
-    assert "(.xml) is not read" in reasons(found)["tiltstack/TS_1/TS_1.st"]
+    assert "(.xml) is not above" in reasons(found)["tiltstack/TS_1/TS_1.st"]
     assert names(discover_series(tmp_path, find_recipe("folder"))) == ["tiltstack/TS_1"]
 
 
