@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from cryolithe_stream.errors import FormatError, InputError, MissingFileError
+from cryolithe_stream.errors import CryolitheWarning, FormatError, InputError, MissingFileError
 from cryolithe_stream.geometry import Float32s, Shape3
 from cryolithe_stream.read.header import MrcHeader, read_header
 from cryolithe_stream.read.stack import Stack
@@ -76,7 +77,11 @@ def open_images(source: Path, names: Sequence[str]) -> tuple[ImageStack, MrcHead
             f"{len(missing)} of {len(named)} images of {source} are not there, the first is {project / missing[0]}",
             fix="Bring them back, or keep the star file in its project: names start at the project's folder",
         )
-    headers = {path: read_header(project / path) for path in dict.fromkeys(one.path for one in named)}
+    headers = {path: read_header(project / path, tell=False) for path in dict.fromkeys(one.path for one in named)}
+    for doubt in dict.fromkeys(doubt for header in headers.values() for doubt in header.doubts):
+        doubtful = [header.path for header in headers.values() if doubt in header.doubts]
+        text = f"{len(doubtful)} images of {source}, the first is {doubtful[0]}: {doubt}"
+        warnings.warn(text, CryolitheWarning, stacklevel=4)
     sections = tuple(_section(headers[one.path], one) for one in named)
     first = headers[named[0].path]
     for header in headers.values():

@@ -70,11 +70,14 @@ def is_star(path: PathLike) -> bool:
     return Path(path).suffix == SUFFIX
 
 
-def read_relion(path: PathLike, *, half: Half | None = None, pixel_angstrom: float | None = None) -> Listed:
+def read_relion(
+    path: PathLike, *, half: Half | None = None, pixel_angstrom: float | None = None, aligned: bool = True
+) -> Listed:
     """The series in `TYPE/jobNNN/tilt_series/NAME.star` of a RELION-5 project, or its images of odd or even frames.
 
     The table in the job's folder tells pixel size and volume. Without it the images' headers do, then `pixel_angstrom`.
     RELION's hand says which way defocus grows (`Tomogram::getCtf`), nothing of where voxels lie: it is noted only.
+    Without `aligned` its alignment is not looked at.
     Raises FormatError, InputError and MissingFileError for what cannot be used, UnsupportedError for tilts about the
     x axis that matter and for the projection matrices of RELION-4.
     """
@@ -83,6 +86,8 @@ def read_relion(path: PathLike, *, half: Half | None = None, pixel_angstrom: flo
     job = _job(path, table.name)
     order = _order(table)
     names = table.texts(_IMAGES[half])
+    if half is not None:
+        _check_independent(table, half)
     stack, header = open_images(path, [names[row] for row in order])
     own = header.pixel_xyz_angstrom[0]
     placeholder = abs(own - 1.0) < 1e-6
@@ -94,7 +99,7 @@ def read_relion(path: PathLike, *, half: Half | None = None, pixel_angstrom: flo
     return Listed(
         header,
         stack,
-        _solution(table, order, job, pixel, header.shape[1:]),
+        _solution(table, order, job, pixel, header.shape[1:]) if aligned else None,
         Angles(table.numbers(_NOMINAL)[order], f"{path} (nominal)") if _NOMINAL in table else None,
         table.numbers("rlnMicrographPreExposure")[order] if "rlnMicrographPreExposure" in table else None,
         (job.pixel_angstrom, job.source) if job.pixel_angstrom else None,
@@ -114,6 +119,18 @@ def _tilt_series(path: Path) -> StarTable:
             fix="Name the star file of one tilt series, in the job's folder tilt_series/",
         )
     return tables[0]
+
+
+def _check_independent(table: StarTable, half: Half) -> None:
+    """Raises InputError when an image of a half is one of the other half, or of the whole."""
+    own = set(table.texts(_IMAGES[half]))
+    for label in _IMAGES.values():
+        if label != _IMAGES[half] and label in table and (same := sorted(own & set(table.texts(label)))):
+            raise InputError(
+                f"star file {table.path}: {same[0][:200]} stands in {_IMAGES[half]} and in {label}, the halves "
+                "would not be independent",
+                fix="Leave --odd and --even out, or let MotionCorr write even and odd images",
+            )
 
 
 def _order(table: StarTable) -> list[int]:
@@ -188,6 +205,7 @@ def _solution(
         angles=Angles(tilts, str(table.path)),
         views=np.arange(len(order), dtype=np.int64),
         hint=VolumeHint(job.thickness_px),
+        in_angstrom=True,
         notes=notes,
     )
 

@@ -37,7 +37,8 @@ class Solution:
     `output_yx` that of the aligned one, where the files name them (the output is else as
     large as the stack, turned with it). `tilt_offset_deg` is still to be
     added. `stack_binning` tells how much coarser the stack at hand is when it is the aligned one; `pixel_angstrom` is
-    the stack's pixel size as the project `pixel_from` has it.
+    the stack's pixel size as the project `pixel_from` has it. `in_angstrom` says that the files hold lengths in Å, so
+    that they were solved at no pixel size.
     """
 
     source: Path
@@ -53,6 +54,7 @@ class Solution:
     stack_binning: int = 1
     pixel_angstrom: float | None = None
     pixel_from: str = "etomo's .edf"
+    in_angstrom: bool = False
     notes: dict[str, Json] = field(default_factory=dict)
 
     @property

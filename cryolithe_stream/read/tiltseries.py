@@ -48,7 +48,9 @@ def read_tilt_series(
     along, its views are in the order of their tilts, and `half` takes its images of odd or even frames. Raises
     InputError, one line with what was found and the next step, for everything that cannot be used.
     """
-    listed = read_relion(stack, half=half, pixel_angstrom=pixel_angstrom) if is_star(stack) else None
+    listed = None
+    if is_star(stack):
+        listed = read_relion(stack, half=half, pixel_angstrom=pixel_angstrom, aligned=alignment is None)
     header = read_header(stack) if listed is None else listed.header
     _refuse_no_series(header)
     notes = _find_mdoc(header, mdoc)
@@ -59,7 +61,7 @@ def read_tilt_series(
     if alignment is not None:
         solution = _solution(Path(alignment), header, with_angles=angles is None)
     elif listed is not None:
-        solution = _own_solution(listed, alignment_angstrom)
+        solution = _own_solution(listed)
     else:
         solution = None
         _warn_if_raw(header.path, n_views)
@@ -128,7 +130,7 @@ def _solution(source: Path, header: MrcHeader, *, with_angles: bool) -> Solution
             raise InputError(
                 f"angles are given, {source} has its own", fix="Leave --angles out: Warp signs them otherwise"
             )
-        return read_warp(source, header.path, header.shape)
+        return read_warp(source, header.path, header.shape, header.pixel_xyz_angstrom[0])
     if kind not in (".xf", ".aln", ".com"):
         text = read_text(source, "alignment")
         kind = ".aln" if "AreTomo" in text[:200] else ".com" if text.lstrip("#\n\r ").startswith("$") else ".xf"
@@ -143,17 +145,12 @@ def _solution(source: Path, header: MrcHeader, *, with_angles: bool) -> Solution
     return Solution(source, matrix, shift)
 
 
-def _own_solution(listed: Listed, alignment_angstrom: float | None) -> Solution:
-    """The alignment in a star file. Raises InputError when it has none, or when its pixel size is told."""
+def _own_solution(listed: Listed) -> Solution:
+    """The alignment in a star file. Raises InputError when it has none."""
     if listed.solution is None:
         raise InputError(
             f"star file {listed.header.path} holds no alignment (rlnTomoZRot and others)",
             fix="Name the one of a job that aligned the series, or give the alignment with --alignment",
-        )
-    if alignment_angstrom is not None:
-        raise InputError(
-            f"the shifts in {listed.header.path} are in angstrom, they are solved at no pixel size",
-            fix="Leave --alignment-pixel-size out",
         )
     return listed.solution
 
@@ -173,6 +170,11 @@ def _factor(alignment_angstrom: float | None, pixel: float, solution: Solution |
         return 1.0 / solution.stack_binning if solution else 1.0
     if solution is None:
         raise InputError("a pixel size of the alignment is given, but no alignment", fix="Give it with --alignment")
+    if solution.in_angstrom:
+        raise InputError(
+            f"the shifts in {solution.source} are in angstrom, they are solved at no pixel size",
+            fix="Leave --alignment-pixel-size out",
+        )
     if not (np.isfinite(alignment_angstrom) and 0.01 <= alignment_angstrom <= 1e5):
         raise InputError(
             f"alignment pixel size {alignment_angstrom} is not between 0.01 and 100000 angstrom",

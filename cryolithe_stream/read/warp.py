@@ -37,7 +37,7 @@ class _Series:
     magnified: float
 
 
-def read_warp(path: Path, stack: Path, shape_vyx: Shape3) -> Solution:
+def read_warp(path: Path, stack: Path, shape_vyx: Shape3, header_angstrom: float = 0.0) -> Solution:
     """The global alignment in a Warp XML for a stack `(view, y, x)` of all of its tilts, or of those in use.
 
     A point p is seen at Rz(AxisAngle) q + AxisOffset + image's centre, q = Ry(−T) Rx(LevelAngleX) (p − its centre) and
@@ -45,6 +45,7 @@ def read_warp(path: Path, stack: Path, shape_vyx: Shape3) -> Solution:
     D = −A (offset + ½), and the tilt here is −T: Warp turns the other way than IMOD, which is why `ts_import` inverts
     angles. `AreAnglesInverted` changes defocus only. Shifts of whole images in GridMovement are applied; what differs
     within an image, and GridVolumeWarp, is not, and a CryolitheWarning tells how far that moves what is seen.
+    `header_angstrom` is the stack's pixel size by its header, where it has one; a CryolitheWarning tells another.
     Raises FormatError for damaged files and those without an alignment, InputError when the stack is another one,
     UnsupportedError for a LevelAngleX that matters.
     """
@@ -52,6 +53,11 @@ def read_warp(path: Path, stack: Path, shape_vyx: Shape3) -> Solution:
     views, rows = _views(series, stack, shape_vyx[0])
     px_per_angstrom = _scale(series, stack, shape_vyx)
     pixel = float(np.mean(1.0 / px_per_angstrom))
+    if header_angstrom and abs(header_angstrom - 1.0) > 1e-6 and abs(header_angstrom / pixel - 1.0) > 0.02:
+        _warn(
+            f"{path} is for images that have pixels of {pixel:.4g} angstrom at the size of {stack}, whose header says "
+            f"{header_angstrom:.4g}: is it cut, or of another series?"
+        )
     thickness = series.depth / pixel
     _check_level(series, thickness if thickness >= _LEAST_THICKNESS else _DEFAULT_THICKNESS)
     if series.magnified > 1e-3:
@@ -80,6 +86,7 @@ def read_warp(path: Path, stack: Path, shape_vyx: Shape3) -> Solution:
         hint=VolumeHint(thickness if thickness >= _LEAST_THICKNESS else None),
         pixel_angstrom=pixel,
         pixel_from=str(path),
+        in_angstrom=True,
         notes=notes,
     )
 

@@ -50,6 +50,27 @@ def test_halves_are_those_that_the_star_file_names(tmp_path):
         read_tilt_series(bare, half="odd")
 
 
+def test_halves_that_share_images_are_refused(tmp_path):
+    star = write_project(tmp_path)
+    replaced(star, "TS_01_002_ODD.mrc", "TS_01_002_EVN.mrc")
+    with pytest.raises(
+        InputError, match=r"TS_01_002_EVN.mrc stands in rlnMicrographNameOdd and in rlnMicrographNameEven"
+    ):
+        read_tilt_series(star, half="odd")
+    assert read_tilt_series(star).n_tilts == 5
+
+
+def test_doubts_of_many_images_are_told_once(tmp_path):
+    star = write_project(tmp_path)
+    for file in (tmp_path / "MotionCorr").rglob("*.mrc"):
+        with file.open("ab") as image_file:
+            image_file.write(b"more")
+    with pytest.warns(CryolitheWarning) as told:
+        read_tilt_series(star)
+    (warning,) = told
+    assert "5 images of" in str(warning.message) and "4 bytes follow the data" in str(warning.message)
+
+
 def test_info_tells_what_a_star_file_lists(tmp_path):
     facts = describe_stack(write_project(tmp_path))
     assert facts["images"] == 5 and facts["shape_vyx"] == [5, 6, 8] and facts["tilts_deg"] == [-20.0, 20.0]

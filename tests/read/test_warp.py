@@ -139,7 +139,7 @@ def test_shifts_of_whole_images_and_local_ones(write, tmp_path):
 
 def test_the_stack_holds_all_tilts_or_those_in_use(write, make_mrc):
     used = ("True", "False", "True", "True", "False")
-    path = write("TS.xml", xml(used=used))
+    path = write("TS.xml", xml(used=used, image=(200.0, 150.0)))
     whole = read_tilt_series(make_mrc("TS.mrc", (5, 60, 80)), alignment=path)
     part = read_tilt_series(make_mrc("TS2.mrc", (3, 60, 80)), alignment=path)
     np.testing.assert_array_equal(whole.views, [0, 2, 3])
@@ -153,7 +153,7 @@ def test_the_stack_holds_all_tilts_or_those_in_use(write, make_mrc):
 
 
 def test_other_tilts_in_use_are_found_by_the_angles_of_the_stack(write, make_mrc):
-    path = write("TS.xml", xml(used=("True", "True", "True", "False", "True")))
+    path = write("TS.xml", xml(used=("True", "True", "True", "False", "True"), image=(200.0, 150.0)))
     stack = make_mrc("TS.mrc", (4, 60, 80))
     write("TS.rawtlt", "-40.2\n-20.2\n-0.2\n39.8\n")
     assert read_tilt_series(stack, alignment=path).n_tilts == 4
@@ -170,6 +170,15 @@ def test_pixel_size_where_the_header_has_none(write, make_mrc):
     assert series.provenance["pixel"]["source"] == str(path)
 
 
+def test_a_stack_whose_header_tells_another_pixel_size(write, make_mrc):
+    """A cut stack of the same shape would be shifted and scaled: the sizes in Å are told."""
+    path = write("TS.xml", xml(image=(160.0, 120.0)))
+    with pytest.warns(CryolitheWarning, match=r"pixels of 2 angstrom at the size of .*whose header says 1.6"):
+        read_tilt_series(make_mrc("TS.mrc", (5, 60, 80), pixel=1.6), alignment=path)
+    with pytest.raises(InputError, match=r"in angstrom.*Leave --alignment-pixel-size out"):
+        read_tilt_series(make_mrc("TS.mrc", (5, 60, 80), pixel=2.0), alignment=path, alignment_angstrom=4.0)
+
+
 def test_angles_of_other_files_are_refused(write, make_mrc):
     with pytest.raises(InputError, match="Leave --angles out"):
         read_tilt_series(
@@ -183,7 +192,7 @@ def test_a_stack_of_warps_by_other_files_is_told_to_be_mirrored(tmp_path, make_m
     folder = tmp_path / "tiltstack" / "TS"
     folder.mkdir(parents=True)
     stack = make_mrc("TS.mrc", (5, 60, 80)).rename(folder / "TS.st")
-    write("TS.xml", xml())
+    write("TS.xml", xml(image=(200.0, 150.0)))
     write("tiltstack/TS/TS.xf", "1 0 0 1 0 0\n" * 5)
     write("tiltstack/TS/TS.tlt", "-40\n-20\n0\n20\n40\n")
     with pytest.warns(CryolitheWarning, match=r"by TS.xf the tomogram is the mirror image \(along z\) of Warp's"):
