@@ -72,9 +72,10 @@ def open_images(source: Path, names: Sequence[str]) -> tuple[ImageStack, MrcHead
     """
     named = [_named(source, name) for name in names]
     project = _project(source, named)
-    if missing := [one.path for one in named if not (project / one.path).is_file()]:
+    if missing := [one.path for one in named if not _is_file(project / one.path)]:
         raise MissingFileError(
-            f"{len(missing)} of {len(named)} images of {source} are not there, the first is {project / missing[0]}",
+            f"{len(missing)} of {len(named)} images of {source} are not there, the first is "
+            f"{str(project / missing[0])[:500]}",
             fix="Bring them back, or keep the star file in its project: names start at the project's folder",
         )
     headers = {path: read_header(project / path, tell=False) for path in dict.fromkeys(one.path for one in named)}
@@ -125,9 +126,17 @@ def _project(source: Path, named: Sequence[_Named]) -> Path:
         return folders[3]
     for one in named:
         for folder in folders:
-            if not one.path.startswith("/") and (folder / one.path).is_file():
+            if not one.path.startswith("/") and _is_file(folder / one.path):
                 return folder
     return folders[0]
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there, and its name is not too long for any."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _section(header: MrcHeader, named: _Named) -> int:

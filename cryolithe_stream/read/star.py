@@ -16,6 +16,8 @@ from cryolithe_stream.read.text import PathLike, parse_floats, read_text
 _TOKEN = re.compile(r""""([^"]*)"(?=\s|$)|'([^']*)'(?=\s|$)|(\S+)""")
 _SHOWN = 40
 _MOST_COLUMNS = 1000
+_MOST_ROWS = 100_000
+_MOST_TABLES = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +84,8 @@ class _Open:
         n_columns = len(self.labels) if self.loop else 0
         if len(tokens) != n_columns or not n_columns:
             raise _fault(self.path, number, f"{len(tokens)} entries, the table has {n_columns} columns")
+        if len(self.rows) >= _MOST_ROWS:
+            raise _fault(self.path, number, f"more than {_MOST_ROWS} rows, this is no table of tilt series or images")
         self.rows.append(tuple(tokens))
         self.lines.append(number)
 
@@ -104,6 +108,8 @@ def read_star(path: PathLike) -> list[StarTable]:
         tokens = _tokens(path, number, line)
         if not tokens:
             continue
+        if len(found) > _MOST_TABLES:
+            raise _fault(path, number, f"more than {_MOST_TABLES} tables")
         word = tokens[0].lower()
         if word.startswith("data_"):
             _alone(path, number, tokens)

@@ -182,6 +182,14 @@ def test_a_star_file_may_lie_elsewhere_in_its_project(tmp_path):
     assert (series.n_tilts, series.provenance["pixel"]["source"]) == (5, "header")
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "a/" * 3000 + "b", "/dev/zero", ".", "/", "1@", "@x"])
+def test_names_that_no_image_can_have(tmp_path, name):
+    star = replaced(write_project(tmp_path), "MotionCorr/job002/frames/TS_01_000.mrc", name)
+    with pytest.raises(InputError, match=r"1 of 5 images of .* are not there|no name of an image") as told:
+        read_tilt_series(star)
+    assert len(str(told.value)) < 1200
+
+
 def test_images_of_different_sizes_are_refused(tmp_path):
     star = write_project(tmp_path)
     image(tmp_path / "MotionCorr/job002/frames/TS_01_002.mrc", np.zeros((8, 6)), 2.5)

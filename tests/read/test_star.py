@@ -70,6 +70,8 @@ def test_every_star_file_of_a_real_project_as_gemmi_reads_it(shared_data):
         ("data_a\n;text\n", 2, "a text block"),
         ("data_a\nloop_\n_x\n'a b\n", 4, "a quote that does not end"),
         ("data_a\n_ 1\n", 2, "has no name"),
+        ("data_a\nloop_\n_x\n" + "1\n" * 100_001, 100_004, "more than 100000 rows"),
+        ("data_a\n" * 1002, 1002, "more than 1000 tables"),
         ("data_a\nloop_\n" + "".join(f"_c{i}\n" for i in range(1001)), 1003, "more than 1000 columns"),
     ],
 )
