@@ -155,15 +155,15 @@ def _job(path: Path, name: str) -> _Job:
 
 
 def _row_of(table: StarTable, row: int) -> _Job:
-    def number(label: str) -> float | None:
+    def number(label: str, least: float, most: float) -> float | None:
         value = float(table.numbers(label)[row]) if label in table else 0.0
-        return value if value > 0 else None
+        return value if least <= value <= most else None
 
     hand = table.numbers("rlnTomoHand")[row] if "rlnTomoHand" in table else None
     return _Job(
         str(table.path),
-        number("rlnTomoTiltSeriesPixelSize"),
-        number("rlnTomoSizeZ"),
+        number("rlnTomoTiltSeriesPixelSize", 0.01, 1e5),
+        number("rlnTomoSizeZ", 1, 2**20),
         "rlnTomoDeformationGridSizeX" in table,
         None if hand is None else float(hand),
     )

@@ -58,8 +58,9 @@ def read_warp(path: Path, stack: Path, shape_vyx: Shape3, header_angstrom: float
             f"{path} is for images that have pixels of {pixel:.4g} angstrom at the size of {stack}, whose header says "
             f"{header_angstrom:.4g}: is it cut, or of another series?"
         )
-    thickness = series.depth / pixel
-    _check_level(series, thickness if thickness >= _LEAST_THICKNESS else _DEFAULT_THICKNESS)
+    told = series.depth / pixel
+    thickness = told if _LEAST_THICKNESS <= told <= 2**20 else None
+    _check_level(series, thickness or _DEFAULT_THICKNESS)
     if series.magnified > 1e-3:
         percent = 100 * series.magnified
         _warn(
@@ -83,7 +84,7 @@ def read_warp(path: Path, stack: Path, shape_vyx: Shape3, header_angstrom: float
         shift_yx_px=-np.einsum("tij,tj->ti", matrix_yx, shift_yx),
         angles=Angles(-(series.tilts_deg + series.level_deg[1])[rows], f"{path} (of opposite sign)"),
         views=views,
-        hint=VolumeHint(thickness if thickness >= _LEAST_THICKNESS else None),
+        hint=VolumeHint(thickness),
         pixel_angstrom=pixel,
         pixel_from=str(path),
         in_angstrom=True,
