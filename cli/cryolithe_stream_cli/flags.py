@@ -54,7 +54,7 @@ FLAGS = (
     Flag("pixel_size", "ANGSTROM", "Pixel size of the stack, where the header's is missing or wrong.", _INPUT),
     Flag("exclude", "VIEWS", "Views to leave out, counted from 1: 1,4-6.", _INPUT),
     Flag("invert", "", "The stack has bright density; the output will be dark.", _INPUT),
-    Flag("odd", "FILE", "Half stack of odd frames, same alignment (with --even).", _INPUT),
+    Flag("odd", "FILE", "Half stack of odd frames, same alignment (with --even); or the .star again.", _INPUT),
     Flag("even", "FILE", "Half stack of even frames, same alignment (with --odd).", _INPUT),
     Flag(
         "model",
@@ -136,5 +136,5 @@ def takes_options(table: Sequence[Flag], place: str, about: Any) -> Callable[[Co
 
 
 takes_run_options = takes_options(
-    FLAGS, "stack", typer.Argument(metavar="STACK", help="The tilt series (.mrc .st .ali).")
+    FLAGS, "stack", typer.Argument(metavar="STACK", help="The tilt series (.mrc .st .ali, or RELION-5's .star).")
 )
