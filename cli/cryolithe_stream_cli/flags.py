@@ -43,13 +43,18 @@ _INPUT, _RECONSTRUCTION, _OUTPUT, _MACHINE = "Input", "Reconstruction", "Output"
 
 FLAGS = (
     Flag("angles", "FILE", "Tilt angles in degrees, one a line (.tlt, .rawtlt, .txt).", _INPUT),
-    Flag("alignment", "PATH", "IMOD .xf, etomo folder or AreTomo .aln; without it the stack is aligned.", _INPUT),
+    Flag(
+        "alignment",
+        "PATH",
+        "IMOD .xf, etomo folder, AreTomo .aln or Warp .xml; without it the stack is aligned.",
+        _INPUT,
+    ),
     Flag("alignment_pixel_size", "ANGSTROM", "Pixel size of the stack that the alignment was solved on.", _INPUT),
     Flag("mdoc", "FILE", "SerialEM .mdoc with pixel size and dose.", _INPUT),
     Flag("pixel_size", "ANGSTROM", "Pixel size of the stack, where the header's is missing or wrong.", _INPUT),
     Flag("exclude", "VIEWS", "Views to leave out, counted from 1: 1,4-6.", _INPUT),
     Flag("invert", "", "The stack has bright density; the output will be dark.", _INPUT),
-    Flag("odd", "FILE", "Half stack of odd frames, same alignment (with --even).", _INPUT),
+    Flag("odd", "FILE", "Half stack of odd frames, same alignment (with --even); or the .star again.", _INPUT),
     Flag("even", "FILE", "Half stack of even frames, same alignment (with --odd).", _INPUT),
     Flag(
         "model",
@@ -131,5 +136,5 @@ def takes_options(table: Sequence[Flag], place: str, about: Any) -> Callable[[Co
 
 
 takes_run_options = takes_options(
-    FLAGS, "stack", typer.Argument(metavar="STACK", help="The tilt series (.mrc .st .ali).")
+    FLAGS, "stack", typer.Argument(metavar="STACK", help="The tilt series (.mrc .st .ali, or RELION-5's .star).")
 )

@@ -15,11 +15,12 @@ from cryolithe_stream.batch.tree import Tree, is_passed_over
 from cryolithe_stream.empiar import RemoteFolder, entry_number
 from cryolithe_stream.empiar.names import safe_name
 from cryolithe_stream.errors import InputError
+from cryolithe_stream.read import is_star
 from cryolithe_stream.store import Place
 
 PREFIX = "empiar:"
 _TEXTS = (".tlt", ".rawtlt", ".xf", ".aln", ".mdoc", ".com", ".edf", ".xtilt")
-_WITH_ANGLES = (".tlt", ".rawtlt", ".aln", ".mdoc", ".com")
+_WITH_ANGLES = (".tlt", ".rawtlt", ".aln", ".mdoc", ".com", ".xml")
 
 
 def is_entry(source: str | Path) -> bool:
@@ -62,8 +63,10 @@ def tree_of(source: Path, folders: Iterable[RemoteFolder]) -> Tree:
 def by_names(tree: Tree, series: Series) -> tuple[Series, ListedFacts]:
     """A series of an entry with all that reading it would look for beside it, as far as names tell.
 
-    Raises InputError when no file would give it angles.
+    Raises InputError when no file would give it angles, and for a star file, whose images are not known by their names.
     """
+    if is_star(series.stack.name):
+        raise InputError("a star file names single images, which are not read from afar")
     series = replace(series, beside=tuple(tree.root / path for path in _beside(tree, series)))
     paths = to_fetch(series, tree.root)
     if series.angles is None and not any(path.endswith(_WITH_ANGLES) for path in paths):

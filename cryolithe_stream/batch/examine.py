@@ -11,7 +11,7 @@ from typing import Any
 
 from cryolithe_stream.batch.series import Facts, Series
 from cryolithe_stream.errors import CryolitheError, CryolitheWarning, InputError
-from cryolithe_stream.read import TiltSeries, describe_stack, open_mrc_map, read_mdoc, read_tilt_series
+from cryolithe_stream.read import Half, TiltSeries, describe_stack, open_mrc_map, read_mdoc, read_tilt_series
 from cryolithe_stream.run.inputs import here, require_here
 from cryolithe_stream.run.options import RunOptions
 from cryolithe_stream.store import Place
@@ -93,7 +93,9 @@ def _read_series(series: Series, shared: Mapping[str, Any]) -> tuple[TiltSeries,
     return _read(series.stack, options, options.pixel_size, options.mdoc), options
 
 
-def _read(stack: Place, options: RunOptions, pixel_angstrom: float | None, mdoc: Place | None) -> TiltSeries:
+def _read(
+    stack: Place, options: RunOptions, pixel_angstrom: float | None, mdoc: Place | None, half: Half | None = None
+) -> TiltSeries:
     try:
         return read_tilt_series(
             require_here(stack),
@@ -103,6 +105,7 @@ def _read(stack: Place, options: RunOptions, pixel_angstrom: float | None, mdoc:
             pixel_angstrom=pixel_angstrom,
             exclude=options.exclude,
             mdoc=here(mdoc),
+            half=half,
         )
     except OSError as error:
         if isinstance(error, CryolitheError):
@@ -114,9 +117,10 @@ def _halves_fault(main: TiltSeries, options: RunOptions) -> str:
     """Why half stacks cannot be used; empty when they can or there are none."""
     if options.odd is None or options.even is None:
         return ""
-    for half in (options.odd, options.even):
+    halves: tuple[tuple[Place, Half], ...] = ((options.odd, "odd"), (options.even, "even"))
+    for half, name in halves:
         try:
-            shape = _read(half, options, main.pixel_angstrom, None).stack.shape
+            shape = _read(half, options, main.pixel_angstrom, None, name).stack.shape
         except InputError as error:
             return error.what
         if shape != main.stack.shape:

@@ -8,14 +8,18 @@ from cryolithe_stream.errors import CryolitheError
 from cryolithe_stream.read.angles import read_angles, sibling
 from cryolithe_stream.read.extended import extended_pixel_angstrom, extended_tilts_deg
 from cryolithe_stream.read.header import MrcHeader, read_header
+from cryolithe_stream.read.relion import Listed, is_star, read_relion
 from cryolithe_stream.read.text import Json, PathLike
 
 
 def describe_stack(path: PathLike) -> dict[str, Json]:
     """The header of an MRC file as JSON: shape `(view, y, x)`, mode, pixel size in Å, extended header, statistics.
 
-    `guess` says what the file looks like, and why. A truncated file is described too. Raises as `read_header` does.
+    `guess` says what the file looks like, and why. A truncated file is described too. A star file of RELION-5 is
+    described by the images that it lists. Raises as `read_header` and `read_relion` do.
     """
+    if is_star(path):
+        return _describe_star(read_relion(path))
     header = read_header(path, complete=False)
     missing = max(0, header.data_offset + header.data_bytes - header.file_bytes)
     low, high, mean, rms = (value if np.isfinite(value) else None for value in header.statistics)
@@ -39,6 +43,27 @@ def describe_stack(path: PathLike) -> dict[str, Json]:
         "labels": list(header.labels),
         "doubts": list(header.doubts),
         "guess": _guess(header, has_tilts=tilts is not None),
+    }
+
+
+def _describe_star(listed: Listed) -> dict[str, Json]:
+    header, tilts = listed.header, None
+    if listed.solution is not None and listed.solution.angles is not None:
+        tilts = listed.solution.angles.tilts_deg
+    pixel, source = listed.pixel or (header.pixel_xyz_angstrom[0], "header")
+    return {
+        "path": str(header.path),
+        "images": len(listed.stack.files) - 1,
+        "shape_vyx": list(header.shape),
+        "mode": header.mode,
+        "dtype": header.dtype.name,
+        "pixel_angstrom": pixel,
+        "pixel_from": source,
+        "aligned": listed.solution is not None,
+        "tilts_deg": None if tilts is None else [float(tilts.min()), float(tilts.max())],
+        "halves": list(listed.halves),
+        "ispg": 0,
+        "guess": "tilt series (a star file of RELION-5)",
     }
 
 

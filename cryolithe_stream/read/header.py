@@ -62,10 +62,10 @@ class MrcHeader:
         return math.prod(self.stored) * self.dtype.itemsize
 
 
-def read_header(path: PathLike, *, complete: bool = True) -> MrcHeader:
+def read_header(path: PathLike, *, complete: bool = True, tell: bool = True) -> MrcHeader:
     """The header of an MRC file of mode 0, 1, 2, 6 or 12, of either byte order.
 
-    Doubtful headers (no map id, wrong machine stamp, bytes after the data) are read and a CryolitheWarning says so.
+    Doubtful headers (no map id, wrong machine stamp, bytes after the data) are read and with `tell` a warning says so.
     Raises FormatError when it is no MRC file or, with `complete`, is truncated; UnsupportedError for other modes.
     Source: MRC2014 (https://www.ccpem.ac.uk/mrc_format/mrc2014.php), IMOD's `mrc_format.html` for signed bytes.
     """
@@ -75,7 +75,7 @@ def read_header(path: PathLike, *, complete: bool = True) -> MrcHeader:
     header = _parse(path, raw, path.stat().st_size)
     if complete and header.file_bytes < header.data_offset + header.data_bytes:
         _refuse_truncated(header)
-    for doubt in header.doubts:
+    for doubt in header.doubts if tell else ():
         warnings.warn(f"{path}: {doubt}", CryolitheWarning, stacklevel=3)
     return header
 

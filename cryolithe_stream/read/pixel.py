@@ -15,7 +15,7 @@ _FIX = "Give it with --pixel-size"
 
 
 def pixel_size(
-    header: MrcHeader, given: float | None, mdoc: Mdoc | None, project_angstrom: float | None
+    header: MrcHeader, given: float | None, mdoc: Mdoc | None, project: tuple[float, str] | None
 ) -> tuple[float, str]:
     """Pixel size in Å, and where it is from: what was given, the header, else the metadata.
 
@@ -29,7 +29,7 @@ def pixel_size(
     x, y, _ = header.pixel_xyz_angstrom
     if x > 0 and y > 0 and abs(x - y) > 0.01 * max(x, y):
         raise InputError(f"stack {header.path} has pixels of {x:.4g} x {y:.4g} angstrom, not square ones", fix=_FIX)
-    others = _others(header, mdoc, project_angstrom)
+    others = _others(header, mdoc, project)
     known = x >= 0.01 and y >= 0.01
     if known and not (abs(x - 1.0) < 1e-6 and others):
         if mdoc is not None and mdoc.pixel_angstrom and _same_size(header, mdoc) and _differ(x, mdoc.pixel_angstrom):
@@ -45,14 +45,14 @@ def pixel_size(
     return size, source
 
 
-def _others(header: MrcHeader, mdoc: Mdoc | None, project_angstrom: float | None) -> list[tuple[float, str]]:
+def _others(header: MrcHeader, mdoc: Mdoc | None, project: tuple[float, str] | None) -> list[tuple[float, str]]:
     found: list[tuple[float, str]] = []
     if extended := extended_pixel_angstrom(header):
         found.append((extended, "extended header"))
     if mdoc is not None and mdoc.pixel_angstrom and _same_size(header, mdoc):
         found.append((mdoc.pixel_angstrom, str(mdoc.path)))
-    if project_angstrom:
-        found.append((project_angstrom, "etomo's .edf"))
+    if project:
+        found.append(project)
     return found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from cryolithe_stream.errors import InputError
 from cryolithe_stream.geometry import Float32s, Floats, Ints, Shape2
+from cryolithe_stream.read.images import ImageStack
 from cryolithe_stream.read.solution import VolumeHint
 from cryolithe_stream.read.stack import Stack
 from cryolithe_stream.read.text import Json, format_views
@@ -35,7 +36,7 @@ class TiltSeries:
     specimen received before each view, where it is known; `provenance` is JSON.
     """
 
-    stack: Stack
+    stack: Stack | ImageStack
     views: Ints
     tilts_deg: Floats
     pixel_angstrom: float

@@ -36,7 +36,9 @@ class Solution:
     when the files do not tell; `excluded` holds 1-based view numbers; `solved_yx` is the size of the raw stack and
     `output_yx` that of the aligned one, where the files name them (the output is else as
     large as the stack, turned with it). `tilt_offset_deg` is still to be
-    added. `stack_binning` tells how much coarser the stack at hand is when it is the aligned one.
+    added. `stack_binning` tells how much coarser the stack at hand is when it is the aligned one; `pixel_angstrom` is
+    the stack's pixel size as the project `pixel_from` has it. `in_angstrom` says that the files hold lengths in Å, so
+    that they were solved at no pixel size.
     """
 
     source: Path
@@ -51,7 +53,14 @@ class Solution:
     hint: VolumeHint = field(default_factory=VolumeHint)
     stack_binning: int = 1
     pixel_angstrom: float | None = None
+    pixel_from: str = "etomo's .edf"
+    in_angstrom: bool = False
     notes: dict[str, Json] = field(default_factory=dict)
+
+    @property
+    def pixel(self) -> tuple[float, str] | None:
+        """Pixel size of the stack in Å and where it is from, where the alignment tells."""
+        return None if self.pixel_angstrom is None else (self.pixel_angstrom, self.pixel_from)
 
     @property
     def n_rows(self) -> int | None:

@@ -32,6 +32,11 @@ class Stack:
         """The stack that a header describes."""
         return cls(header.path, header.shape, header.dtype, header.stored, header.axes, header.data_offset)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that frames are read from."""
+        return (self.path,)
+
     def frame(self, view: int) -> Float32s:
         """View `view` (0-based) as float32 `(y, x)`; only its pages are read."""
         if not 0 <= view < self.shape[0]:

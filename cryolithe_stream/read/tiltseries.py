@@ -19,11 +19,13 @@ from cryolithe_stream.read.header import MrcHeader, read_header
 from cryolithe_stream.read.match import match_by_angle
 from cryolithe_stream.read.mdoc import Mdoc, read_mdoc
 from cryolithe_stream.read.pixel import pixel_size
+from cryolithe_stream.read.relion import Half, Listed, is_star, read_relion
 from cryolithe_stream.read.resolve import Kept, keep_views, known_views
 from cryolithe_stream.read.series import Alignment, TiltSeries
 from cryolithe_stream.read.solution import Solution, VolumeHint
 from cryolithe_stream.read.stack import Stack
 from cryolithe_stream.read.text import Json, PathLike, existing_file, format_views, read_text
+from cryolithe_stream.read.warp import read_warp, warn_of_mirror
 from cryolithe_stream.read.xf import read_xf, turned_shape
 
 
@@ -36,33 +38,48 @@ def read_tilt_series(
     pixel_angstrom: float | None = None,
     exclude: Sequence[int] = (),
     mdoc: PathLike | None = None,
+    half: Half | None = None,
 ) -> TiltSeries:
-    """The tilt series in an MRC stack, with frames still on disk.
+    """The tilt series in an MRC stack, or that a star file of RELION-5 lists, with frames still on disk.
 
-    `alignment` is an `.xf` or `.aln` file, a `tilt.com` or `newst.com`, or an etomo folder; without it the stack is
-    taken as aligned, its tilt axis along y. `alignment_angstrom` is the pixel size that the alignment was solved at,
-    where that is not the stack's. `exclude` holds 1-based view numbers. Raises InputError, one line with what was
-    found and the next step, for everything that cannot be used.
+    `alignment` is an `.xf` or `.aln` file, Warp's `.xml`, a `tilt.com` or `newst.com`, or an etomo folder; without it
+    the stack is taken as aligned, its tilt axis along y. `alignment_angstrom` is the pixel size that the alignment was
+    solved at, where that is not the stack's. `exclude` holds 1-based view numbers. A star file brings its alignment
+    along, its views are in the order of their tilts, and `half` takes its images of odd or even frames. Raises
+    InputError, one line with what was found and the next step, for everything that cannot be used.
     """
-    header = read_header(stack)
+    listed = None
+    if is_star(stack):
+        listed = read_relion(stack, half=half, pixel_angstrom=pixel_angstrom, aligned=alignment is None)
+    header = read_header(stack) if listed is None else listed.header
     _refuse_no_series(header)
     notes = _find_mdoc(header, mdoc)
     n_views = header.shape[0]
-    known = known_views(header.path, n_views, _nominal(header, notes), exclude)
-    if alignment is None:
+    nominal = [listed.nominal] if listed and listed.nominal else []
+    known = known_views(header.path, n_views, [*nominal, *_nominal(header, notes)], exclude)
+    warn_of_mirror(header.path, None if alignment is None else Path(alignment))
+    if alignment is not None:
+        solution = _solution(Path(alignment), header, with_angles=angles is None)
+    elif listed is not None:
+        solution = _own_solution(listed)
+    else:
+        solution = None
         _warn_if_raw(header.path, n_views)
-    solution = None if alignment is None else _solution(Path(alignment), header, with_angles=angles is None)
-    pixel, pixel_source = pixel_size(header, pixel_angstrom, notes, solution.pixel_angstrom if solution else None)
+    if listed is not None and listed.pixel is not None and pixel_angstrom is None:
+        pixel, pixel_source = listed.pixel
+    else:
+        pixel, pixel_source = pixel_size(header, pixel_angstrom, notes, solution.pixel if solution else None)
     kept = keep_views(known, angles, solution)
+    dose = None if listed is None else listed.dose_e_a2
     factor = _factor(alignment_angstrom, pixel, solution)
     return TiltSeries(
-        stack=Stack.of(header),
+        stack=Stack.of(header) if listed is None else listed.stack,
         views=kept.views,
         tilts_deg=kept.tilts_deg,
         pixel_angstrom=pixel,
         alignment=_alignment(header, solution, kept, factor, alignment_angstrom),
         hint=VolumeHint() if solution is None else solution.hint.scaled(factor),
-        dose_e_a2=_dose(notes, kept, n_views),
+        dose_e_a2=_dose(notes, kept, n_views) if dose is None else dose[kept.views],
         provenance=_provenance(header, kept, solution, notes, {"angstrom": pixel, "source": pixel_source}),
     )
 
@@ -108,6 +125,12 @@ def _solution(source: Path, header: MrcHeader, *, with_angles: bool) -> Solution
         return read_etomo(source, header.path, header.shape, with_angles=with_angles)
     source = existing_file(source, "alignment")
     kind = source.suffix.lower()
+    if kind == ".xml":
+        if not with_angles:
+            raise InputError(
+                f"angles are given, {source} has its own", fix="Leave --angles out: Warp signs them otherwise"
+            )
+        return read_warp(source, header.path, header.shape, header.pixel_xyz_angstrom[0])
     if kind not in (".xf", ".aln", ".com"):
         text = read_text(source, "alignment")
         kind = ".aln" if "AreTomo" in text[:200] else ".com" if text.lstrip("#\n\r ").startswith("$") else ".xf"
@@ -120,6 +143,16 @@ def _solution(source: Path, header: MrcHeader, *, with_angles: bool) -> Solution
         warnings.warn(again, CryolitheWarning, stacklevel=3)
     matrix, shift = read_xf(source)
     return Solution(source, matrix, shift)
+
+
+def _own_solution(listed: Listed) -> Solution:
+    """The alignment in a star file. Raises InputError when it has none."""
+    if listed.solution is None:
+        raise InputError(
+            f"star file {listed.header.path} holds no alignment (rlnTomoZRot and others)",
+            fix="Name the one of a job that aligned the series, or give the alignment with --alignment",
+        )
+    return listed.solution
 
 
 def _warn_if_raw(path: Path, n_views: int) -> None:
@@ -137,6 +170,11 @@ def _factor(alignment_angstrom: float | None, pixel: float, solution: Solution |
         return 1.0 / solution.stack_binning if solution else 1.0
     if solution is None:
         raise InputError("a pixel size of the alignment is given, but no alignment", fix="Give it with --alignment")
+    if solution.in_angstrom:
+        raise InputError(
+            f"the shifts in {solution.source} are in angstrom, they are solved at no pixel size",
+            fix="Leave --alignment-pixel-size out",
+        )
     if not (np.isfinite(alignment_angstrom) and 0.01 <= alignment_angstrom <= 1e5):
         raise InputError(
             f"alignment pixel size {alignment_angstrom} is not between 0.01 and 100000 angstrom",

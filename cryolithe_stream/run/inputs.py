@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cryolithe_stream.errors import UnsupportedError
-from cryolithe_stream.read import TiltSeries
+from cryolithe_stream.read import TiltSeries, is_star
 from cryolithe_stream.run.fetch import Source, fetch, fetch_start, look_up
 from cryolithe_stream.run.options import RunOptions
 from cryolithe_stream.run.progress import Progress
@@ -25,7 +27,7 @@ _MOST_SMALL_BYTES = 64 << 20
 class Stamp:
     """A stack's file as it looked: a shortcut that saves hashing a file that did not change.
 
-    `modified` is its time in ns, or what a server said: entity tag or date.
+    `modified` is its time in ns, what a server said (entity tag or date), or a digest of the times of many files.
     """
 
     path: str
@@ -34,9 +36,14 @@ class Stamp:
 
     @classmethod
     def of(cls, series: TiltSeries) -> Stamp:
-        """The stamp of a series' stack as it is now."""
-        status = series.stack.path.stat()
-        return cls(str(series.stack.path.resolve()), status.st_size, status.st_mtime_ns)
+        """The stamp of a series' stack as it is now; of many files one size and one digest."""
+        files = series.stack.files
+        found = [path.stat() for path in files]
+        size, name = sum(status.st_size for status in found), str(series.stack.path.resolve())
+        if len(files) == 1:
+            return cls(name, size, found[0].st_mtime_ns)
+        each = [[str(path), status.st_size, status.st_mtime_ns] for path, status in zip(files, found, strict=True)]
+        return cls(name, size, hashlib.sha256(json.dumps(each).encode()).hexdigest())
 
     def to_json(self) -> list[Any]:
         """The stamp as JSON."""
@@ -89,6 +96,8 @@ def looked_at(options: RunOptions) -> Iterator[Inputs]:
         paths: dict[str, Path] = {}
         sources: dict[Path, Source] = {}
         for role, place in remote.items():
+            if role in _STACKS and is_star(place.name):
+                raise UnsupportedError(f"{place} names images that are not fetched", fix="Fetch its project first")
             source = look_up(place)
             target = Path(folder, role, source.name)
             target.parent.mkdir()

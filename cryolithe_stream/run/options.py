@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, PlainSerializer, ValidationError
 
 from cryolithe_stream.errors import InputError
-from cryolithe_stream.read import read_mapping
+from cryolithe_stream.read import is_star, read_mapping
 from cryolithe_stream.run.cluster_words import (
     Scale,
     faults_of,
@@ -78,6 +78,7 @@ class RunOptions(BaseModel):
     Files of the series may be addresses (`s3://`, `https://`), the output one below `s3://`; `workspace` is the folder
     that holds the workspace of such an output, without it the current one.
     `odd` and `even` are half stacks (from frames) that share the alignment of `stack`; `halves` splits its tilts.
+    A star file of RELION-5 names its own halves, and is given as both.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -190,7 +191,8 @@ def _conflicts(values: Mapping[str, object]) -> list[str]:
         faults.append(f"{lacking}: {given} was given without it, half stacks come in pairs")
     if has("halves") and has("odd") and has("even"):
         faults.append("halves: excludes odd and even, which bring their own halves")
-    if has("odd") and values.get("odd") == values.get("even"):
+    names_both = is_star(str(values.get("odd")))
+    if has("odd") and values.get("odd") == values.get("even") and not names_both:
         faults.append("even: is the same file as odd, the halves would not be independent")
     with suppress(ValueError):  # a word that cannot be read is told with the other values
         word = read_word(str(values.get("cluster", RunOptions.model_fields["cluster"].default)))

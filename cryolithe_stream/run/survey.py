@@ -18,7 +18,7 @@ from cryolithe_stream.geometry import Box, Shape3, VolumeFrame
 from cryolithe_stream.network import Model, list_models, load_model
 from cryolithe_stream.plan import BlockPlan, plan_blocks
 from cryolithe_stream.prepare import ProjectionLayout, layout
-from cryolithe_stream.read import TiltSeries, read_tilt_series
+from cryolithe_stream.read import Half, TiltSeries, read_tilt_series
 from cryolithe_stream.run.cluster import cluster_size
 from cryolithe_stream.run.cluster_words import read_word
 from cryolithe_stream.run.extent import binning_of, check_pixel, thickness_of, window_of
@@ -145,7 +145,7 @@ def survey_series(
 def read_series(options: RunOptions) -> tuple[TiltSeries, ...]:
     """The stack, or the stack and its odd and even halves, without reading a frame. Raises InputError."""
 
-    def read(stack: Place) -> TiltSeries:
+    def read(stack: Place, half: Half | None = None) -> TiltSeries:
         return read_tilt_series(
             require_here(stack),
             angles=here(options.angles),
@@ -154,12 +154,13 @@ def read_series(options: RunOptions) -> tuple[TiltSeries, ...]:
             pixel_angstrom=options.pixel_size,
             exclude=options.exclude,
             mdoc=here(options.mdoc),
+            half=half,
         )
 
     main = read(options.stack)
     if options.odd is None or options.even is None:
         return (main,)
-    halves = tuple(read(stack) for stack in (options.odd, options.even))
+    halves = (read(options.odd, "odd"), read(options.even, "even"))
     for half in halves:
         if half.stack.shape != main.stack.shape:
             raise InputError(

@@ -42,7 +42,7 @@ class CheckedPair:
 
 def check_pair(options: PairOptions) -> CheckedPair:
     """The pair that the options name, its headers read. Raises InputError that names both values of a misfit."""
-    series = {kind: _series(options, path) for kind, path in _stacks(options).items()}
+    series = {kind: _series(options, path, kind) for kind, path in _stacks(options).items()}
     main = next(iter(series.values()))
     for other in series.values():
         if other.stack.shape != main.stack.shape:
@@ -98,7 +98,7 @@ def _references(options: PairOptions) -> dict[Kind, Path]:
     return {kind: path for kind, path in found.items() if path is not None}
 
 
-def _series(options: PairOptions, stack: Path) -> TiltSeries:
+def _series(options: PairOptions, stack: Path, kind: Kind) -> TiltSeries:
     return read_tilt_series(
         stack,
         angles=options.angles,
@@ -106,6 +106,7 @@ def _series(options: PairOptions, stack: Path) -> TiltSeries:
         alignment_angstrom=options.alignment_pixel_size,
         pixel_angstrom=options.pixel_size,
         exclude=options.exclude,
+        half=None if kind == "full" else kind,
     )
 
 

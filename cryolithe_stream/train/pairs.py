@@ -107,7 +107,7 @@ def _store(pair: CheckedPair, kind: Kind, folder: Path, chain: ProjectionFilter,
     """The prepared projections of one stack, made unless they are there."""
     series, path, options = pair.series[kind], folder / f"{kind}.zarr", pair.options
     key = {
-        "stamp": _stamp(series.stack.path),
+        "stamp": [entry for path in series.stack.files for entry in _stamp(path)],
         "bin": options.bin,
         "invert": options.invert,
         "filter": _filter_key(chain),

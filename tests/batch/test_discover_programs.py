@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from batch_trees import DATA, angles, names, reasons, relative, series, sparse_stack, stack, transforms
+from relion_support import COLUMNS, write_project
 
 from cryolithe_stream.batch import discover_series, find_recipe
 
@@ -153,7 +154,28 @@ def test_warp_stacks_need_an_alignment_beside_them(tmp_path):
     found = discover_series(tmp_path, find_recipe("warp"))
     assert names(found) == ["warp_tiltseries/00254"]
     assert relative(found, "warp_tiltseries/00254")["angles"].endswith("00254.tlt")
-    assert "(.xml) is not read" in reasons(found)["warp_tiltseries/tiltstack/00255/00255.st"]
+    assert any("mirror image (along z) of Warp's" in note for note in found.found[0].facts.notes)
+    assert "warp_tiltseries/00255.xml: Angles" in reasons(found)["warp_tiltseries/tiltstack/00255/00255.st"]
+
+
+def test_warp_stacks_by_the_xml_above_them(tmp_path):
+    """A real XML; its LevelAngleX is told first, and is all that stops it."""
+    text = (DATA / "warpylib-1.1.2" / "TS_1.xml").read_text(encoding="utf-8")
+    stack = sparse_stack_of(tmp_path / "tiltstack" / "TS_1" / "TS_1.st", (41, 1024, 1440))
+    (tmp_path / "TS_1.xml").write_text(text, encoding="utf-8")
+    assert "LevelAngleX" in reasons(discover_series(tmp_path))[stack]
+    (tmp_path / "TS_1.xml").write_text(text.replace('LevelAngleX="1.457031"', 'LevelAngleX="0"'), encoding="utf-8")
+    found = discover_series(tmp_path)
+    assert (found.recipe.name, names(found)) == ("warp", ["TS_1"])
+    assert relative(found, "TS_1") == {"stack": stack, "alignment": "TS_1.xml"}
+    assert found.found[0].facts.angles_from.endswith("TS_1.xml (of opposite sign)")
+
+
+def sparse_stack_of(path, shape):
+    """A stack of real size; its path from the source."""
+    path.parent.mkdir(parents=True)
+    sparse_stack(path, shape, 3.336)
+    return "/".join(path.parts[-3:])
 
 
 def test_a_raw_stack_whose_alignment_is_not_read_is_not_taken_as_aligned(tmp_path):
@@ -162,23 +184,40 @@ def test_a_raw_stack_whose_alignment_is_not_read_is_not_taken_as_aligned(tmp_pat
     angles(folder / "TS_1.rawtlt")
     found = discover_series(tmp_path)
     assert names(found) == []
-    assert "(.xml) is not read" in reasons(found)["tiltstack/TS_1/TS_1.st"]
+    assert "(.xml) is not above" in reasons(found)["tiltstack/TS_1/TS_1.st"]
     assert names(discover_series(tmp_path, find_recipe("folder"))) == ["tiltstack/TS_1"]
 
 
 def test_relion5_projects(tmp_path):
-    """The series of a job lie in external/; a star file alone is told of."""
-    job = tmp_path / "AlignTiltSeries" / "job005"
+    """A series whose stack lies in external/ is found by it, one without by its star file, with the halves it names."""
     for name in ("TS_01", "TS_03"):
-        (job / "tilt_series").mkdir(parents=True, exist_ok=True)
-        (job / "tilt_series" / f"{name}.star").write_text("data_x\n")
-    series(job / "external" / "TS_01", "TS_01", suffix=".mrc")
+        star = write_project(tmp_path, name=name)
+        assert star.is_file()
+    series(tmp_path / "AlignTiltSeries" / "job005" / "external" / "TS_01", "TS_01", suffix=".mrc")
+    found = discover_series(tmp_path)
+    assert found.recipe.name == "relion5"
+    assert names(found) == ["job005/TS_01", "job005/TS_03"]
+    assert relative(found, "job005/TS_01")["stack"].endswith("external/TS_01/TS_01.mrc")
+    path = "AlignTiltSeries/job005/tilt_series/TS_03.star"
+    assert relative(found, "job005/TS_03") == {"stack": path, "odd": path, "even": path}
+    facts = found.found[1].facts
+    assert (facts.shape_vyx, facts.pixel_angstrom) == ((5, 6, 8), 2.5)
+    assert facts.alignment_from.endswith(path)
+    assert reasons(found)["AlignTiltSeries/job005/tilt_series/TS_01.star"] == "another stack of its series is taken"
+
+
+def test_relion5_series_without_images_of_halves_or_without_images(tmp_path):
+    plain = write_project(tmp_path, name="TS_1", columns=[c for c in COLUMNS if not c.endswith(("Even", "Odd"))])
+    gone = write_project(tmp_path, name="TS_2")
+    for file in (tmp_path / "MotionCorr").rglob("TS_2_*.mrc"):
+        file.unlink()
     found = discover_series(tmp_path, find_recipe("relion5"))
-    assert names(found) == ["job005/TS_01"]
-    assert list(reasons(found)) == ["AlignTiltSeries/job005/tilt_series/TS_03.star"]
+    assert relative(found, "job005/TS_1") == {"stack": str(plain.relative_to(tmp_path))}
+    assert "odd and even halves are not used" in found.found[0].facts.notes[0]
+    assert reasons(found)[str(gone.relative_to(tmp_path))].startswith("5 of 5 images of")
 
 
-def test_a_real_relion5_project_without_its_stacks(shared):
+def test_a_real_relion5_project_without_its_images(shared):
     source = shared / "data" / "alignments" / "relion5-empiar-10164"
     if not source.is_dir():
         pytest.skip(f"no project of RELION at {source}")
@@ -186,7 +225,7 @@ def test_a_real_relion5_project_without_its_stacks(shared):
     assert found.recipe.name == "relion5"
     assert names(found) == []
     assert len(reasons(found)) == 5
-    assert all("single images" in reason for reason in reasons(found).values())
+    assert all("are not there, the first is MotionCorr/job002/" in reason for reason in reasons(found).values())
 
 
 def test_downloads_of_the_portal(tmp_path):
