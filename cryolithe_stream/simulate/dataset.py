@@ -39,9 +39,9 @@ def simulate(options: SimulateOptions, report: Report | None = None, *, workers:
         missing = [seed for seed in seeds if not _is_there(manifest, recipe.name(seed))]
         _require(recipe, missing, workers)
         _remove(replaced, manifest)
-        for seed in seeds:
-            if seed not in missing:
-                tell("kept", options.output / recipe.name(seed))
+        _clear(recipe)
+        for seed in sorted({*seeds} - {*missing}):
+            tell("kept", options.output / recipe.name(seed))
         try:
             with closing(workers.map(partial(make_folder, recipe), missing, what="a series")) as all_made:
                 for made in all_made:
@@ -80,8 +80,12 @@ def _put(fresh: Path, folder: Path, recipe: Recipe) -> None:
 
 def _clear(recipe: Recipe) -> None:
     """Removes what interrupted series left, of earlier commands too."""
-    for left in recipe.folder.glob(f".*{recipe.options.name}_*.new*"):
-        shutil.rmtree(left, ignore_errors=True)
+    name = recipe.options.name
+    for pattern in (f".{name}_[0-9]*.new", f"..{name}_[0-9]*.new.creating"):
+        for left in recipe.folder.glob(pattern):
+            shutil.rmtree(left, ignore_errors=True)
+    for left in recipe.folder.glob(f".{MANIFEST}.*.partial"):
+        left.unlink(missing_ok=True)
 
 
 @contextmanager
