@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -10,7 +12,7 @@ import pytest
 import torch
 from fault_support import started, wait_until
 
-from cryolithe_stream.errors import InputError, MemoryBudgetError
+from cryolithe_stream.errors import CryolitheError, InputError, MemoryBudgetError
 from cryolithe_stream.run import Crew
 from cryolithe_stream.simulate import SimulateOptions, read_manifest, series, simulate
 from cryolithe_stream_cli.main import main
@@ -130,19 +132,32 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path: Path, larger: dict[str,
     assert content(out) == larger
 
 
-def test_a_client_that_is_killed_goes_on_with_the_same_command(tmp_path: Path, larger: dict[str, bytes]) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_client_that_is_stopped_goes_on_with_the_same_command(
+    tmp_path: Path, larger: dict[str, bytes], how: signal.Signals
+) -> None:
     out = tmp_path / "set"
     with started("simulate", out, *LARGER, "--count", 5, "--cluster", "local:2") as process:
         wait_until(lambda: made(out), process)
         workers = workers_of(psutil.Process(process.pid))
-        process.send_signal(signal.SIGKILL)
-        process.wait(timeout=20)
+        process.send_signal(how)
+        process.wait(timeout=60)
+    if how is signal.SIGTERM:
+        assert process.returncode == 130
+        assert not list(out.glob(".*")), "one that can clears up"
     entries = {entry.name for entry in read_manifest(out).series} if (out / "manifest.yaml").exists() else set()
     stamps = {path: path.stat().st_ino for path in made(out) if path.name in entries}
     psutil.wait_procs(workers, timeout=60)  # they see that their scheduler is gone
     assert main(["simulate", str(out), *LARGER, "--count", "5"]) == 0
     assert content(out) == larger
     assert all(path.stat().st_ino == inode for path, inode in stamps.items())
+
+
+@pytest.mark.slow
+def test_a_series_that_kills_its_workers_is_told_in_one_line() -> None:
+    crew, die = Crew("local:1"), partial(subprocess.run, shell=True)
+    with pytest.raises(CryolitheError, match="a series failed 3 times, the last time with KilledWorker"):
+        list(crew.map(die, ["sleep 2; kill -9 $PPID"], what="a series"))
 
 
 def test_a_worker_must_have_room_for_a_specimen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
