@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryolithe_stream.errors import InputError, OutputError
+from cryolithe_stream_cli.crew import cluster_options
 from cryolithe_stream_cli.flags import CLUSTER_HELP
 from cryolithe_stream_cli.show import size
 
@@ -30,10 +31,7 @@ def doctor(
     ] = None,
 ) -> None:
     """Check every worker of a cluster: devices, memory, temporary space, versions. Exit code 1: something is wrong."""
-    from cryolithe_stream.run.options import RunOptions
-
-    given = {"stack": "none.mrc", "output": "none.mrc.zarr", "cluster": cluster, "workers": workers}
-    options = RunOptions.merged(given)  # judges the words
+    options = cluster_options({"cluster": cluster, "workers": workers})
     target = None if to_json in (None, "-") else Path(str(to_json))
     if target is not None and not target.parent.is_dir():
         raise OutputError(f"{target.parent} is not an existing folder", fix="Create it, or name another file")

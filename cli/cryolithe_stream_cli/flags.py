@@ -1,4 +1,4 @@
-"""The options that `run` and `plan` share, as one table; each flag is the field of that name in `RunOptions`."""
+"""Options as tables: those of `run` and `plan`, each the field of that name in `RunOptions`, and a cluster's alone."""
 
 from __future__ import annotations
 
@@ -41,6 +41,12 @@ CLUSTER_HELP = (
 )
 _INPUT, _RECONSTRUCTION, _OUTPUT, _MACHINE = "Input", "Reconstruction", "Output", "Machine"
 
+CLUSTER_FLAGS = (
+    Flag("cluster", "CLUSTER", CLUSTER_HELP, _MACHINE),
+    Flag("workers", "N", "Worker processes of a batch system, cuda or FILE.yaml.", _MACHINE),
+    Flag("adapt", "MIN:MAX", "As many workers as the work needs, between two numbers.", _MACHINE),
+    Flag("dashboard", "HOST:PORT", "Where Dask's dashboard listens; default: this machine only.", _MACHINE),
+)
 FLAGS = (
     Flag("angles", "FILE", "Tilt angles in degrees, one a line (.tlt, .rawtlt, .txt).", _INPUT),
     Flag(
@@ -79,10 +85,7 @@ FLAGS = (
     Flag("precision", "auto|float32|bfloat16|float16", "Arithmetic of the network.", _MACHINE),
     Flag("device", "auto|cpu|cuda|cuda:N", "Where the network runs.", _MACHINE),
     Flag("memory", "SIZE", "Most memory of each worker process: 8GiB.", _MACHINE),
-    Flag("cluster", "CLUSTER", CLUSTER_HELP, _MACHINE),
-    Flag("workers", "N", "Worker processes of a batch system, cuda or FILE.yaml.", _MACHINE),
-    Flag("adapt", "MIN:MAX", "As many workers as the work needs, between two numbers.", _MACHINE),
-    Flag("dashboard", "HOST:PORT", "Where Dask's dashboard listens; default: this machine only.", _MACHINE),
+    *CLUSTER_FLAGS,
 )
 
 
@@ -108,16 +111,17 @@ def _annotation(flag: Flag) -> Any:
     ]
 
 
-def takes_options(table: Sequence[Flag], place: str, about: Any) -> Callable[[Command], Command]:
-    """A decorator: `function(given, …)` as a command with a positional `place` and every flag of a table.
+def takes_options(table: Sequence[Flag], place: str = "", about: Any = None) -> Callable[[Command], Command]:
+    """A decorator: `function(given, …)` as a command with a positional `place`, if one is named, and a table's flags.
 
     All of them are gathered into `given`, as text or None, so that the options judge them together and a flag that was
     not given never overrides the config file. `about` is typer's description of the positional argument.
     """
+    places = [place] if place else []
 
     def decorate(function: Command) -> Command:
         def command(**values: Any) -> None:
-            given = {name: values.pop(name) for name in (place, *(flag.name for flag in table))}
+            given = {name: values.pop(name) for name in (*places, *(flag.name for flag in table))}
             function(given=given, **values)
 
         own = [
@@ -126,8 +130,8 @@ def takes_options(table: Sequence[Flag], place: str, about: Any) -> Callable[[Co
             if p.name != "given"
         ]
         flags = [_parameter(flag.name, _annotation(flag)) for flag in table]
-        first = _parameter(place, Annotated[str | None, about])
-        command.__dict__["__signature__"] = inspect.Signature([first, *flags, *own])
+        first = [_parameter(name, Annotated[str | None, about]) for name in places]
+        command.__dict__["__signature__"] = inspect.Signature([*first, *flags, *own])
         command.__doc__, command.__name__ = function.__doc__, function.__name__
         command.__annotations__ = {}
         return command

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cryolithe_stream_cli.flags import Flag, takes_options
+from cryolithe_stream_cli.crew import crew_for
+from cryolithe_stream_cli.flags import CLUSTER_FLAGS, Flag, takes_options
 
 _SET, _SPECIMEN, _MICROSCOPE, _NOISE = "Output", "Specimen", "Microscope", "Dose and noise"
 
@@ -58,7 +60,7 @@ FLAGS = (
 )
 
 
-@takes_options(FLAGS, "output", typer.Argument(metavar="OUT", help="The folder to fill."))
+@takes_options((*FLAGS, *CLUSTER_FLAGS), "output", typer.Argument(metavar="OUT", help="The folder to fill."))
 def simulate(
     given: dict[str, Any],
     config: Annotated[
@@ -69,10 +71,13 @@ def simulate(
     """Simulate tilt series whose specimens are known: stacks, odd and even halves, angles, truth, a manifest.
 
     The full stack is the sum of its halves. The same command again keeps what is finished and makes what is missing.
+    With --cluster each series is made by a worker, with the same bytes.
     """
     from cryolithe_stream.run.options import read_config
-    from cryolithe_stream.simulate import SimulateOptions
+    from cryolithe_stream.simulate import IN_TURN, SimulateOptions
     from cryolithe_stream.simulate import simulate as make
 
-    options = SimulateOptions.merged(given, read_config(config) if config else {})
-    make(options, lambda status, path: typer.echo(f"{status}: {path}"))
+    settings = read_config(config) if config else {}
+    crew = crew_for(partial(typer.echo, err=True), settings, given)
+    options = SimulateOptions.merged(given, settings)
+    make(options, lambda status, path: typer.echo(f"{status}: {path}"), workers=crew or IN_TURN)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cryolithe_stream.run.api import reconstruct
+    from cryolithe_stream.run.crew import Crew
     from cryolithe_stream.run.options import RunOptions
     from cryolithe_stream.run.pipeline import RunPlan, RunResult, plan_run, reconstruct_series
     from cryolithe_stream.run.progress import Progress
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from cryolithe_stream.run.verify import Verification, verify_tomogram
 
 __all__ = [
+    "Crew",
     "Progress",
     "RunOptions",
     "RunPlan",
@@ -28,6 +30,7 @@ __all__ = [
 
 # Resolved on first use: a wrong option is told before torch and Dask are loaded.
 _HOMES = {
+    "Crew": "crew",
     "reconstruct": "api",
     "RunOptions": "options",
     "RunPlan": "pipeline",

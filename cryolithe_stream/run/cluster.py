@@ -44,6 +44,8 @@ _SETTINGS = {
     "distributed.comm.retry.count": 3,
     "distributed.admin.low-level-log-length": 100,  # of messages, tasks and all: 1,000 keep tens of megabytes
 }
+# A nanny restarts its process; one that was absent when Dask looked, after 15 s, was given up, and the run waited on.
+_RESTARTED = {"distributed.deploy.lost-worker-timeout": "20 days"}
 
 
 def cluster_size(spec: str, *, gpus: int = 0, scale: Scale = _AS_WRITTEN) -> ClusterSize:
@@ -73,7 +75,7 @@ def open_cluster(
     size = size or cluster_size(spec, scale=scale)
     with (
         environment_kept(),
-        dask.config.set(_SETTINGS),
+        dask.config.set(_SETTINGS | (_RESTARTED if word.kind == "local" else {})),
         tempfile.TemporaryDirectory(prefix="cryolithe-") as scratch,
     ):
         cluster = start_cluster(word, size, scratch, scale=scale, dashboard=dashboard)

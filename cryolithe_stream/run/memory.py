@@ -22,11 +22,16 @@ def available_bytes() -> int:
     return int(psutil.virtual_memory().available)
 
 
+def usable_bytes(given: int) -> int:
+    """What of the bytes that a process was given is planned with: 80 %."""
+    return given * 4 // 5
+
+
 def default_memory(size: ClusterSize) -> int:
     """Bytes for each worker process, at most 8 GiB.
 
-    80 % of what the smallest process was given; where that is not known, its share of 60 % of what is free here.
+    What is usable of what the smallest process was given; where nobody said, its share of 60 % of what is free here.
     """
     if size.memory_bytes is not None:
-        return min(LARGEST_DEFAULT, size.memory_bytes * 4 // 5)
+        return min(LARGEST_DEFAULT, usable_bytes(size.memory_bytes))
     return max(BASELINE_BYTES + 256 * MIB, min(LARGEST_DEFAULT, int(available_bytes() * 0.6) // size.processes))

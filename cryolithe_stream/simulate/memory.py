@@ -1,4 +1,4 @@
-"""What a simulation holds in memory at most, and whether this machine has it."""
+"""What a simulation holds in memory at most, and whether there is room for it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cryolithe_stream.geometry import Floats, Shape3
 _BYTES_PER_VOXEL = 30  # float64 sum and bin count of `draw`, float32 mass, density, carbon and its textures
 _BYTES_PER_RAY_POINT = 200  # of `strip_areas` and the sort before the gathering
 _RESERVE = 450 << 20  # the process with torch, chunks of blobs (200 MiB), a template, a shard
+_SMALLER = "Give a smaller --size or a larger --pixel-size, or --surroundings periodic"
 
 
 def specimen_shape(size_zyx: Shape3, tilts_deg: Floats, *, wide: bool) -> Shape3:
@@ -39,11 +40,15 @@ def simulation_bytes(shape_zyx: Shape3, width: int, tilts_deg: Floats, *, gradie
     return int(_BYTES_PER_VOXEL * nz * ny * nx + _BYTES_PER_RAY_POINT * rays + image) + _RESERVE
 
 
-def require_memory(needed: int, what: str) -> None:
-    """Raises MemoryBudgetError when this machine has less memory to give than `what` needs."""
-    free = int(psutil.virtual_memory().available)
-    if needed > free:
+def free_bytes() -> int:
+    """The memory that this machine can give now."""
+    return int(psutil.virtual_memory().available)
+
+
+def require_memory(needed: int, what: str, room: int | None = None, *, fix: str = _SMALLER) -> None:
+    """Raises MemoryBudgetError when `what` needs more bytes than the `room` for it: without one, what is free here."""
+    room = free_bytes() if room is None else room
+    if needed > room:
         raise MemoryBudgetError(
-            f"{what} takes up to {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free",
-            fix="Give a smaller --size or a larger --pixel-size, or --surroundings periodic",
+            f"{what} takes up to {needed / 2**30:.1f} GiB, {room / 2**30:.1f} GiB are free for it", fix=fix
         )

@@ -89,19 +89,19 @@ class Template:
 
 @dataclass(slots=True, eq=False)
 class TemplateLibrary:
-    """The templates of files, held for one voxel size at a time."""
+    """The templates of files, held for one voxel size at a time; several threads may ask."""
 
     paths: tuple[Path, ...]
-    _voxel_angstrom: float = 0.0
-    _held: tuple[Template, ...] = ()
+    _held: tuple[float, tuple[Template, ...]] = (0.0, ())
 
     def at(self, voxel_angstrom: float) -> tuple[Template, ...]:
         """All templates at a voxel size; raises as `load_template` does."""
-        if voxel_angstrom != self._voxel_angstrom:
-            self._held = ()
-            self._held = tuple(load_template(path, voxel_angstrom) for path in self.paths)
-            self._voxel_angstrom = voxel_angstrom
-        return self._held
+        held_angstrom, templates = self._held
+        if voxel_angstrom != held_angstrom:
+            self._held, templates = (0.0, ()), ()
+            templates = tuple(load_template(path, voxel_angstrom) for path in self.paths)
+            self._held = voxel_angstrom, templates
+        return templates
 
 
 def template_files(sources: Iterable[Path]) -> list[Path]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 from zipfile import BadZipFile
 
 import numpy as np
@@ -23,6 +23,7 @@ from cryolithe_stream.simulate import Acquisition, Phantom, acquire, make_phanto
 from cryolithe_stream.simulate import PhantomOptions as Contents
 from cryolithe_stream.simulate.ctf import Microscope
 from cryolithe_stream.simulate.imaging import Imaging
+from cryolithe_stream.simulate.memory import simulation_bytes
 from cryolithe_stream.simulate.templates import TemplateLibrary, template_files, template_hashes
 from cryolithe_stream.store import output_faults
 from cryolithe_stream.train.data_options import PhantomOptions
@@ -77,11 +78,19 @@ def specimen_of(phantom: Phantom, offset_deg: float) -> Specimen:
     return Specimen(truth, signal.astype(np.float16), gold, offset_deg, phantom.voxel_angstrom)
 
 
+def specimen_bytes(options: PhantomOptions) -> int:
+    """Upper bound of the bytes of a process that makes a specimen; templates come on top."""
+    deepest, rows, width = max(options.depths), options.rows, options.width
+    images = 12 * len(DEGREES) * rows * width  # with and without gold, as they are projected and as they are kept
+    return simulation_bytes((deepest, rows, width), width, DEGREES.astype(np.float64)) + images
+
+
 @dataclass(frozen=True, slots=True)
 class SpecimenCache:
-    """Specimens by seed in a folder, one `.npz` each, made when missing and read when needed.
+    """Specimens by seed in a folder, one `.npz` each, made when missing and read when needed, by several processes.
 
-    `hashes` are those of the templates' files, by name. Raises MissingFileError and InputError for templates.
+    `folder` and the options' templates become absolute, so that workers elsewhere find them. `hashes` are those of the
+    templates' files, by name. Raises MissingFileError and InputError for templates.
     """
 
     folder: Path
@@ -89,29 +98,40 @@ class SpecimenCache:
     hashes: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        files = template_files(self.options.templates) if self.options.templates else []
-        object.__setattr__(self, "hashes", template_hashes(files))
+        templates = tuple(path.absolute() for path in self.options.templates)
+        object.__setattr__(self, "folder", self.folder.absolute())
+        object.__setattr__(self, "options", self.options.model_copy(update={"templates": templates}))
+        object.__setattr__(self, "hashes", template_hashes(template_files(templates) if templates else []))
+
+    def has(self, seed: int) -> bool:
+        """Whether the specimen of a seed was made. Raises InputError for one of other sizes."""
+        path = self._path(seed)
+        if there := path.exists():
+            self._check(path)
+        return there
 
     def make(self, seed: int) -> None:
         """Make the specimen of a seed unless it is there. Raises OutputError, and InputError for one of other sizes."""
-        path = self._path(seed)
+        if self.has(seed):
+            return
+        path, made = self._path(seed), make_specimen(seed, self.options)
+        arrays: dict[str, Any] = {
+            "truth": made.truth,
+            "signal": made.signal,
+            "offset": made.offset_deg,
+            "voxel": made.voxel_angstrom,
+            "sizes": json.dumps(self._sizes()),
+        }
+        if made.gold is not None:
+            arrays["gold"] = made.gold
+        partial = path.with_name(f".{path.stem}.{uuid4().hex}.partial.npz")
         with output_faults(path):
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                made = make_specimen(seed, self.options)
-                arrays: dict[str, Any] = {
-                    "truth": made.truth,
-                    "signal": made.signal,
-                    "offset": made.offset_deg,
-                    "voxel": made.voxel_angstrom,
-                    "sizes": json.dumps(self._sizes()),
-                }
-                if made.gold is not None:
-                    arrays["gold"] = made.gold
-                partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.npz")
+            try:
                 np.savez(partial, **arrays)
-                partial.rename(path)
-        self._check(path)
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
 
     def load(self, seed: int) -> Specimen:
         """The specimen of a seed that was made."""

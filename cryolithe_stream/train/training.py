@@ -15,6 +15,7 @@ import torch
 
 from cryolithe_stream.engines import dtype_of, resolve_device, resolve_precision
 from cryolithe_stream.errors import OutputError
+from cryolithe_stream.simulate import IN_TURN, Mapper
 from cryolithe_stream.store import output_faults
 from cryolithe_stream.store.atomic import write_atomically
 from cryolithe_stream.store.lock import WriterLock
@@ -27,6 +28,7 @@ from cryolithe_stream.train.optimisers import make_optimiser
 from cryolithe_stream.train.options import TrainOptions
 from cryolithe_stream.train.pairs import Pair, ready_pair
 from cryolithe_stream.train.phantoms import Recorder, SpecimenCache
+from cryolithe_stream.train.preparing import make_specimens
 from cryolithe_stream.train.ranks import Ranks, device_of_rank, ranks_of
 from cryolithe_stream.train.schedule import averaged
 from cryolithe_stream.train.stream import Examples, PairSource, PhantomSource, Source, made_ahead
@@ -79,9 +81,11 @@ def train_model(
     overwrite: bool = False,
     device: str = "auto",
     threads: int | None = None,
+    workers: Mapper = IN_TURN,
 ) -> Trained:
     """Train a model in `folder`, or go on with the training there; stops after `minutes` and can be continued.
 
+    Specimens that are missing are made by `workers`, with the same bytes everywhere, before the training begins here.
     Every step is a function of the configuration, the data and the number of processes, so a training that was
     interrupted, even killed, ends with the weights that it would have had (with the same threads and machine).
     Raises InputError for wrong options and data, OutputError for a folder that holds something else or another
@@ -96,19 +100,25 @@ def train_model(
     with ranks_of(place) as ranks:
         lock = _open_folder(folder, options, overwrite=overwrite) if ranks.writes else None
         try:
-            return _train(options, folder, teller if ranks.writes else _Silent(), ranks, place, deadline)
+            return _train(options, folder, teller if ranks.writes else _Silent(), ranks, place, deadline, workers)
         finally:
             if lock is not None:
                 lock.release()
 
 
 def _train(
-    options: TrainOptions, folder: Path, teller: Teller, ranks: Ranks, device: torch.device, deadline: float | None
+    options: TrainOptions,
+    folder: Path,
+    teller: Teller,
+    ranks: Ranks,
+    device: torch.device,
+    deadline: float | None,
+    workers: Mapper,
 ) -> Trained:
     precision = resolve_precision(options.precision, device)
     trainee = make_trainee(options, dtype_of(precision), device)
     sampler = trainee.sampler(options)
-    data = _data(options, folder, trainee, teller, ranks)
+    data = _data(options, folder, trainee, teller, ranks, workers)
     given = {**options.identity(), "precision": precision, "wavelet": getattr(trainee.plan.wavelet, "name", None)}
     identity = json.loads(json.dumps({"configuration": given, "data": data.identity, "processes": ranks.world}))
     examples = Examples(data.sources, sampler, options.seed)
@@ -155,7 +165,7 @@ def _train(
     return Trained(ending, model if ending == "done" else None, state.progress.step)
 
 
-def _data(options: TrainOptions, folder: Path, trainee: Trainee, teller: Teller, ranks: Ranks) -> Data:
+def _data(options: TrainOptions, folder: Path, trainee: Trainee, teller: Teller, ranks: Ranks, workers: Mapper) -> Data:
     """All data, checked before anything large is read and prepared; other processes wait for the one that writes."""
     given = [*options.pairs, *(pair for folder in options.simulated for pair in simulated_pairs(folder))]
     checked = [check_pair(pair) for pair in given]
@@ -166,7 +176,7 @@ def _data(options: TrainOptions, folder: Path, trainee: Trainee, teller: Teller,
         else SpecimenCache(options.phantoms.cache or folder / "phantoms", options.phantoms)
     )
     if cache is not None and ranks.writes:
-        _make_specimens(cache, teller)
+        make_specimens(cache, teller, workers)
     if not ranks.writes:
         ranks.wait()  # until the process that writes has made and prepared everything
     if checked:
@@ -190,16 +200,6 @@ def _data(options: TrainOptions, folder: Path, trainee: Trainee, teller: Teller,
     templates = {} if cache is None else cache.hashes
     about = {"start": start, "pairs": [pair.identity for pair in pairs], "templates": templates}
     return Data(sources, pairs, checks, about)
-
-
-def _make_specimens(cache: SpecimenCache, teller: Teller) -> None:
-    """Every specimen that is trained or validated on, unless it is there."""
-    o = cache.options
-    seeds = [*range(o.first_seed, o.first_seed + o.count), *o.validation_seeds]
-    teller.phase("phantoms", len(seeds), "specimens")
-    for seed in seeds:
-        cache.make(seed)
-        teller.advance(1)
 
 
 def _open_folder(folder: Path, options: TrainOptions, *, overwrite: bool) -> WriterLock:

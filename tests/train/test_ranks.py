@@ -29,8 +29,8 @@ with ranks_of(torch.device("cpu")) as ranks:
 """
 
 
-def two_processes(words: list[str]) -> list[str]:
-    """What two processes that find each other on loopback print."""
+def two_processes(words: list[str]) -> list[tuple[str, str]]:
+    """What two processes that find each other on loopback print, and what they tell on standard error."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
@@ -44,11 +44,11 @@ def two_processes(words: list[str]) -> list[str]:
         )
     told = [process.communicate(timeout=200) for process in started]
     assert [process.returncode for process in started] == [0, 0], told
-    return [out.decode() for out, _ in told]
+    return [(out.decode(), error.decode()) for out, error in told]
 
 
 def test_sums_and_agreement_of_two_processes():
-    assert two_processes(["-c", AGREE]) == ["2 True False\n"] * 2
+    assert [out for out, _ in two_processes(["-c", AGREE])] == ["2 True False\n"] * 2
 
 
 def test_two_processes_make_the_steps_of_one_with_twice_the_batch(tmp_path):
@@ -56,9 +56,10 @@ def test_two_processes_make_the_steps_of_one_with_twice_the_batch(tmp_path):
     one = options(phantoms=phantoms, batch=4)
     train_model(one, tmp_path / "one", Quiet(), threads=1)
     file = tmp_path / "two.yaml"
-    file.write_text(yaml.safe_dump(tiny(phantoms=phantoms, batch=2)))
+    file.write_text(yaml.safe_dump(tiny(batch=2)))
     words = ["-m", "cryolithe_stream_cli", "train", str(file), "-o", str(tmp_path / "two"), "--threads", "1"]
-    two_processes(words)
+    told = two_processes([*words, "--cluster", "threads:1", "--dashboard", "127.0.0.1:0"])
+    assert ["dashboard: " in error for _, error in told] == [True, False], "one of them opens the cluster"
     found, wanted = (load_file(tmp_path / name / "checkpoint" / "latest.safetensors") for name in ("two", "one"))
     for name in (name for name in wanted if name.startswith(("weights", "average"))):
         assert np.abs(found[name] - wanted[name]).max() < 1e-4 * np.abs(wanted[name]).max(), name
