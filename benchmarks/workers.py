@@ -13,7 +13,9 @@ import argparse
 import os
 import statistics
 import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import astuple, dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from distributed import Client, LocalCluster
 from cryolithe_stream.batch import BatchRecord, Job, run_batch
 from cryolithe_stream.engines import Strips
 from cryolithe_stream.run import RunOptions, plan_run, reconstruct_series
+from cryolithe_stream.run.environment import of_worker
 from cryolithe_stream.run.job import reconstructor_for
 
 TILTS_DEG = np.linspace(-60, 60, 41)
@@ -102,8 +105,25 @@ def spent_on_blocks(options: RunOptions, cores: set[int]) -> tuple[Spent, int]:
     return Spent((last.wall - first.wall) * share, (last.processors - first.processors) * share), n
 
 
-def spent_alone(options: RunOptions) -> Spent:
-    """What the same blocks take in this process, without reading, writing or scheduling."""
+def spent_alone(options: RunOptions, cores: set[int]) -> Spent:
+    """What the same blocks take without reading, writing or scheduling, in a process that has a worker's memory."""
+    kept = dict(os.environ)
+    os.environ.update(of_worker(1))  # malloc reads them when the process starts
+    try:
+        with ProcessPoolExecutor(1, get_context("spawn"), os.sched_setaffinity, (0, cores)) as process:
+            return process.submit(_in_a_thread, options).result()
+    finally:
+        os.environ.clear()
+        os.environ.update(kept)
+
+
+def _in_a_thread(options: RunOptions) -> Spent:
+    """As Dask computes tasks: blocks one after another in a thread of their own."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_compute_all, options).result()
+
+
+def _compute_all(options: RunOptions) -> Spent:
     survey = plan_run(options).survey
     torch.set_num_threads(1)
     made = reconstructor_for(survey.recipe, survey.frame, survey.model)
@@ -171,7 +191,7 @@ def main(words: list[str] | None = None) -> None:
 
     alone, one, two, blocks = [], [], [], 0
     for turn in range(args.repeat):
-        alone.append(spent_alone(options("alone")))
+        alone.append(spent_alone(options("alone", cluster="local:1"), {cores[0]}))
         spent, blocks = spent_on_blocks(options(f"one{turn}", cluster="local:1"), {cores[0]})
         one.append(spent)
         two.append(spent_on_blocks(options(f"two{turn}", cluster="local:2"), set(cores))[0])
