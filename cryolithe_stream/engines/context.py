@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import torch
@@ -16,22 +17,24 @@ _ACTIVATIONS = 3.3
 """Arrays of the finest scale's size that the network holds at once, the coarser scales' shares included."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ContextHead:
     """Values of a box from the features of a larger one, `network.input_box(box)`.
 
     Features beyond the volume are as good as those inside, so nothing is padded, and results do not depend on how a
-    volume is cut. `network` becomes a copy of the one that is given, of the head's type and laid out for convolutions.
+    volume is cut. The device may be one that only workers have: such a head plans and does not compute.
     """
 
     network: Context
     dtype: torch.dtype
     device: torch.device
 
-    def __post_init__(self) -> None:
-        own = copy.deepcopy(self.network).to(self.device, self.dtype)
-        own.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        object.__setattr__(self, "network", own)
+    @cached_property
+    def _ready(self) -> Context:
+        """A copy of the network on the device, of the head's type and laid out as convolutions take it."""
+        network = copy.deepcopy(self.network).to(self.device, self.dtype)
+        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        return network
 
     def values(self, features: Tensor, around: Box, box: Box) -> Tensor:
         """Values `(set, output, z, y, x)` of `box`, float32, from features `(set, C, z, y, x)` of the box `around`.
@@ -44,7 +47,7 @@ class ContextHead:
         with torch.inference_mode():
             for i, part in enumerate(features):
                 own = part[None].to(self.device, self.dtype, memory_format=torch.channels_last_3d)
-                out[i] = self.network(own, inside=inside, overwrite=True)[0].float().cpu()
+                out[i] = self._ready(own, inside=inside, overwrite=True)[0].float().cpu()
         return out
 
     def peak_bytes(self, around_zyx: Shape3, *, halves: bool = False) -> int:
