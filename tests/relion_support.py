@@ -114,3 +114,8 @@ def write_project(
             labels, row = [*labels, "rlnTomoSizeZ"], [*row, size_z]
         (job / table).write_text(star_text("global", labels, [row]))
     return star
+
+
+def replaced(star, old, new, count=1):
+    star.write_text(star.read_text().replace(old, new, count))
+    return star

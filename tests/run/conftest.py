@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from cluster_support import environment
 from object_store_support import GIVEN, SHAPE_YX
 from run_support import options, write_model, write_series
+from s3_support import objects
 
 from cryolithe_stream.run import reconstruct_series
 
@@ -53,3 +54,11 @@ def made(tmp_path_factory) -> tuple[dict[str, Any], Path]:
     series = write_series(folder / "in", n_tilts=9, shape_yx=SHAPE_YX)
     reconstruct_series(options(folder / "t.ome.zarr", **series, **GIVEN))
     return series, folder / "t.ome.zarr"
+
+
+@pytest.fixture
+def whole(made, files, out) -> dict[str, bytes]:
+    """A tomogram at `out` as its run left it: its objects."""
+    _, local = made
+    files.put(str(local), out[5:], recursive=True)
+    return objects(files, out[5:])
