@@ -33,9 +33,9 @@ def many(folder: Path) -> list[str]:
     return _words(write_series(folder, n_tilts=7, shape_yx=(416, 416)))
 
 
-def few(folder: Path) -> list[str]:
-    """The words that name a series for `FEW`."""
-    return _words(write_series(folder, n_tilts=7, shape_yx=(200, 200)))
+def few(folder: Path, n_tilts: int = 7) -> list[str]:
+    """The words that name a series for `FEW`; blocks take longer with more tilts."""
+    return _words(write_series(folder, n_tilts=n_tilts, shape_yx=(200, 200)))
 
 
 def _words(series: dict[str, Any]) -> list[str]:

@@ -43,7 +43,7 @@ def filled_and_clean(tmp_path: Path, disk: Path, words: list[str], cluster: list
 def test_a_run_tells_it_in_one_line_and_continues_when_there_is_room(
     tmp_path: Path, mounted: Callable[[str], Path]
 ) -> None:
-    words = [*few(tmp_path / "in"), *FEW]
+    words = [*few(tmp_path / "in", n_tilts=61), *FEW]
     assert filled_and_clean(tmp_path, mounted("size=80m"), words, ["--cluster", "threads:2"], n_before=2) < 8
 
 
