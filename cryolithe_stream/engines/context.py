@@ -9,6 +9,7 @@ from math import prod
 
 import torch
 from torch import Tensor
+from torch.nn.utils import convert_conv3d_weight_memory_format
 
 from cryolithe_stream.geometry import Box, Shape3
 from cryolithe_stream.network.context import Context
@@ -33,8 +34,7 @@ class ContextHead:
     def _ready(self) -> Context:
         """A copy of the network on the device, of the head's type and laid out as convolutions take it."""
         network = copy.deepcopy(self.network).to(self.device, self.dtype)
-        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        return network
+        return convert_conv3d_weight_memory_format(network, torch.channels_last_3d)
 
     def values(self, features: Tensor, around: Box, box: Box) -> Tensor:
         """Values `(set, output, z, y, x)` of `box`, float32, from features `(set, C, z, y, x)` of the box `around`.

@@ -14,7 +14,7 @@ from cryolithe_stream.geometry import Floats, Ints
 from cryolithe_stream.read.angles import Angles
 from cryolithe_stream.read.solution import Solution, VolumeHint
 from cryolithe_stream.read.text import Json, PathLike, parse_floats, read_text
-from cryolithe_stream.read.xf import turned_shape
+from cryolithe_stream.read.xf import turned_shape, upright
 
 _ENTRY = re.compile(r"#\s*(\w+)\s*=(.*)")
 
@@ -48,10 +48,7 @@ def read_aln(path: PathLike, n_views: int) -> Solution:
             CryolitheWarning,
             stacklevel=4,
         )
-    turn, tilts = np.deg2rad(-aln.rows[:, 1]), aln.rows[:, 9]
-    cos, sin = np.cos(turn), np.sin(turn)
-    matrix_yx = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], axis=1)
-    shift_yx = np.einsum("tij,tj->ti", matrix_yx, -aln.rows[:, [4, 3]])
+    matrix_yx, shift_yx = upright(aln.rows[:, 1], aln.rows[:, [4, 3]])
     solved = (aln.raw_xyn[1], aln.raw_xyn[0])
     thickness = aln.entries.get("Thickness", 0.0)
     notes: dict[str, Json] = {
@@ -63,7 +60,7 @@ def read_aln(path: PathLike, n_views: int) -> Solution:
         source=Path(path),
         matrix_yx=matrix_yx,
         shift_yx_px=shift_yx,
-        angles=Angles(tilts, str(path)),
+        angles=Angles(aln.rows[:, 9], str(path)),
         views=views,
         solved_yx=solved,
         output_yx=turned_shape(solved, matrix_yx),

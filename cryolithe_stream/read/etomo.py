@@ -15,8 +15,7 @@ from cryolithe_stream.read.solution import Solution, VolumeHint
 from cryolithe_stream.read.text import Json, format_views, parse_views
 from cryolithe_stream.read.tiltcom import TiltCom, check_x_tilts, read_tilt_com
 from cryolithe_stream.read.xf import read_xf
-
-_DEFAULT_THICKNESS = 1000.0
+from cryolithe_stream.read.xtilt import USUAL_THICKNESS_PX
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def read_etomo(source: Path, stack: Path, shape_vyx: Shape3, *, with_angles: boo
     if project.tilt is not None:
         tilt = read_tilt_com(project.tilt, transforms="" if newst is None else newst.transforms.name)
     elif (x_tilts := project.folder / f"{project.name}.xtilt").is_file():
-        check_x_tilts(x_tilts, _DEFAULT_THICKNESS)
+        check_x_tilts(x_tilts, USUAL_THICKNESS_PX)
     aligned = stack.name in {name for name in (tilt and tilt.projections, newst and newst.aligned_name) if name}
     matrix, shift, transforms = (None, None, None) if aligned else _transforms(project, newst, stack)
     output = None if aligned else _output(newst, tilt)

@@ -18,6 +18,8 @@ from cryolithe_stream.read.images import ImageStack, open_images
 from cryolithe_stream.read.solution import Solution, VolumeHint
 from cryolithe_stream.read.star import StarTable, read_star
 from cryolithe_stream.read.text import Json, PathLike, existing_file
+from cryolithe_stream.read.xf import upright
+from cryolithe_stream.read.xtilt import LIMIT_PX, USUAL_THICKNESS_PX, moved_px
 
 Half = Literal["odd", "even"]
 SUFFIX = ".star"
@@ -32,8 +34,6 @@ _TABLES = (  # what jobs of RELION-5 call the table of their tilt series
     "corrected_tilt_series.star",
     "tilt_series.star",
 )
-_XTILT_LIMIT_PX = 0.25
-_DEFAULT_THICKNESS = 1000.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,15 +193,13 @@ def _solution(
         )
     if "rlnTomoXTilt" in table:
         _check_x_tilts(table, table.numbers("rlnTomoXTilt")[order], tilts, job, image_yx)
-    cos, sin = np.cos(np.deg2rad(turns)), np.sin(np.deg2rad(turns))
-    matrix_yx = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], axis=1)
     centre_yx = np.array([n // 2 - (n - 1) / 2 for n in image_yx])
-    shift_yx = np.stack([y_angstrom, x_angstrom], -1) / pixel + centre_yx
+    matrix_yx, shift_yx = upright(turns, np.stack([y_angstrom, x_angstrom], -1) / pixel + centre_yx)
     notes: dict[str, Json] = {"table": job.source, "hand_of_defocus": job.hand}
     return Solution(
         source=table.path,
         matrix_yx=matrix_yx,
-        shift_yx_px=-np.einsum("tij,tj->ti", matrix_yx, shift_yx),
+        shift_yx_px=shift_yx,
         angles=Angles(tilts, str(table.path)),
         views=np.arange(len(order), dtype=np.int64),
         hint=VolumeHint(job.thickness_px),
@@ -216,17 +214,17 @@ def _check_x_tilts(table: StarTable, x_tilts: Floats, tilts: Floats, job: _Job, 
     What all views share turns the whole volume, and counts at its faces; what differs between views counts at the ends
     of the tilt axis too, where a tilted view moves across it.
     """
-    depth = (job.thickness_px or _DEFAULT_THICKNESS) / 2
+    depth = (job.thickness_px or USUAL_THICKNESS_PX) / 2
     shared = float(np.mean(x_tilts))
     own = np.abs(np.sin(np.deg2rad(x_tilts - shared)))
     ends = np.abs(np.sin(np.deg2rad(tilts))) * max(image_yx) / 2
-    turned, bent = abs(float(np.sin(np.deg2rad(shared)))) * depth, float(np.max(own * np.maximum(depth, ends)))
-    if not max(turned, bent) <= _XTILT_LIMIT_PX:
+    turned, bent = moved_px(shared, 2 * depth), float(np.max(own * np.maximum(depth, ends)))
+    if not max(turned, bent) <= LIMIT_PX:
         raise UnsupportedError(
             f"star file {table.path}: rlnTomoXTilt tilts views about the x axis by up to {np.max(np.abs(x_tilts)):.2f} "
-            f"degrees, which moves what is seen by {max(turned, bent):.2f} pixels; the limit is {_XTILT_LIMIT_PX:g}",
+            f"degrees, which moves what is seen by {max(turned, bent):.2f} pixels; the limit is {LIMIT_PX:g}",
             fix="Set it to 0 in a copy: the volume is then the same, but not level"
-            if bent <= _XTILT_LIMIT_PX
+            if bent <= LIMIT_PX
             else "Take the series from a job before it was refined with tilts about the x axis",
         )
     if np.any(x_tilts != 0.0):

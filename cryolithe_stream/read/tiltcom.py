@@ -14,6 +14,7 @@ from cryolithe_stream.read.angles import Angles, read_angles
 from cryolithe_stream.read.comfile import ComFile, program_in
 from cryolithe_stream.read.solution import VolumeHint
 from cryolithe_stream.read.text import PathLike, parse_floats, parse_views, read_numbers
+from cryolithe_stream.read.xtilt import LIMIT_PX, USUAL_THICKNESS_PX, moved_px
 
 _USED = (
     "inputprojections imagebinned tiltfile angles thickness xaxistilt xtiltfile zfactorfile localfile fullimage "
@@ -26,7 +27,6 @@ _NO_GEOMETRY = (  # weighting, grey values, interpolation, order of the output's
     "starthammingatlimit compfraction"
 )
 _KNOWN = frozenset([*_USED.split(), *_NO_GEOMETRY.split()])
-_XTILT_LIMIT_PX = 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +93,7 @@ def read_tilt_com(path: PathLike, *, transforms: str = "") -> TiltCom:
     com = program_in(path, "tilt")
     com.refuse_unknown(_KNOWN)
     thickness = com.floats("thickness", [], (0, 1))
-    _refuse_x_tilt(com, thickness[0] if thickness else 1000.0)
+    _refuse_x_tilt(com, thickness[0] if thickness else USUAL_THICKNESS_PX)
     _refuse_local(com, transforms)
     _refuse_parts(com)
     full = com.floats("fullimage", [], (0, 2))
@@ -140,8 +140,8 @@ def _refuse_x_tilt(com: ComFile, thickness: float) -> None:
 def check_x_tilts(path: Path, thickness: float) -> None:
     """Raises UnsupportedError for an `.xtilt` file that moves rows by more than ¼ pixel at the faces of the volume."""
     angles = np.array([value for _, values in read_numbers(path, "x-axis tilts") for value in values])
-    moved = float(np.max(np.abs(np.sin(np.deg2rad(angles))))) * thickness / 2
-    if not moved <= _XTILT_LIMIT_PX:
+    moved = moved_px(angles, thickness)
+    if not moved <= LIMIT_PX:
         raise UnsupportedError(
             f"{path}: XTILTFILE tilts views about the x axis by up to {np.max(np.abs(angles)):.2f} degrees, which is "
             "not supported",

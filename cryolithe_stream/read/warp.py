@@ -14,9 +14,9 @@ from cryolithe_stream.geometry import Floats, Ints, Shape3
 from cryolithe_stream.read.angles import Angles, read_angles, sibling
 from cryolithe_stream.read.solution import Solution, VolumeHint
 from cryolithe_stream.read.text import Json, parse_floats, read_text
+from cryolithe_stream.read.xf import upright
+from cryolithe_stream.read.xtilt import LIMIT_PX, USUAL_THICKNESS_PX, moved_px
 
-_XTILT_LIMIT_PX = 0.25
-_DEFAULT_THICKNESS = 1000.0
 _LEAST_THICKNESS = 4.0  # ts_import_alignments leaves a depth of 1 Å behind
 
 
@@ -60,7 +60,7 @@ def read_warp(path: Path, stack: Path, shape_vyx: Shape3, header_angstrom: float
         )
     told = series.depth / pixel
     thickness = told if _LEAST_THICKNESS <= told <= 2**20 else None
-    _check_level(series, thickness or _DEFAULT_THICKNESS)
+    _check_level(series, thickness or USUAL_THICKNESS_PX)
     if series.magnified > 1e-3:
         percent = 100 * series.magnified
         _warn(
@@ -71,9 +71,8 @@ def read_warp(path: Path, stack: Path, shape_vyx: Shape3, header_angstrom: float
             f"{path}: local warps are not applied, only shifts of whole images; they move what is seen by up to "
             f"{series.left_out / pixel:.2f} pixels"
         )
-    cos, sin = np.cos(np.deg2rad(series.axis_deg[rows])), np.sin(np.deg2rad(series.axis_deg[rows]))
-    matrix_yx = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], axis=1)
-    shift_yx = (series.offset_yx - series.movement_yx)[rows] * px_per_angstrom + 0.5
+    seen_yx_px = (series.offset_yx - series.movement_yx)[rows] * px_per_angstrom + 0.5
+    matrix_yx, shift_yx = upright(series.axis_deg[rows], seen_yx_px)
     notes: dict[str, Json] = {
         "level_angles_xy_deg": list(series.level_deg),
         "local_warps_not_applied_angstrom": series.left_out,
@@ -81,7 +80,7 @@ def read_warp(path: Path, stack: Path, shape_vyx: Shape3, header_angstrom: float
     return Solution(
         source=path,
         matrix_yx=matrix_yx,
-        shift_yx_px=-np.einsum("tij,tj->ti", matrix_yx, shift_yx),
+        shift_yx_px=shift_yx,
         angles=Angles(-(series.tilts_deg + series.level_deg[1])[rows], f"{path} (of opposite sign)"),
         views=views,
         hint=VolumeHint(thickness),
@@ -239,8 +238,8 @@ def _scale(series: _Series, stack: Path, shape_vyx: Shape3) -> Floats:
 def _check_level(series: _Series, thickness: float) -> None:
     """Raises UnsupportedError for a LevelAngleX that moves rows by more than ¼ pixel at the faces of the volume."""
     angle = series.level_deg[0]
-    moved = abs(float(np.sin(np.deg2rad(angle)))) * thickness / 2
-    if not moved <= _XTILT_LIMIT_PX:
+    moved = moved_px(angle, thickness)
+    if not moved <= LIMIT_PX:
         raise UnsupportedError(
             f"alignment {series.path}: LevelAngleX {angle:g} (a turn about the x axis) is not supported, only 0",
             fix="Set it to 0 in a copy of the file: the volume is then the same, but not level",

@@ -28,6 +28,17 @@ def read_xf(path: PathLike) -> tuple[Floats, Floats]:
     return table[:, [3, 2, 1, 0]].reshape(-1, 2, 2), table[:, [5, 4]]
 
 
+def upright(axis_deg: Floats, seen_yx_px: Floats) -> tuple[Floats, Floats]:
+    """Matrices and shifts, as of `read_xf`, for programs that tell where the tilt axis is in each image.
+
+    `axis_deg` `(row,)` is its angle to the y axis and `seen_yx_px` `(row, 2)` where the specimen's centre is seen from
+    the image's: A = R(−axis), D = −A·seen.
+    """
+    cos, sin = np.cos(np.deg2rad(axis_deg)), np.sin(np.deg2rad(axis_deg))
+    matrix_yx = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], axis=1)
+    return matrix_yx, -np.einsum("tij,tj->ti", matrix_yx, seen_yx_px)
+
+
 def turned_shape(shape_yx: Shape2, matrix_yx: Floats) -> Shape2:
     """Size of the aligned stack: sides swapped where the transforms turn by more than 45°, as etomo and AreTomo do."""
     along, across = np.median(np.abs(matrix_yx[:, 1, 1])), np.median(np.abs(matrix_yx[:, 1, 0]))

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 from cluster_support import environment
 from run_support import write_series
 
@@ -99,3 +100,15 @@ def fill(disk: Path) -> Path:
                 continue
             file.seek(0, os.SEEK_END)
     return filler
+
+
+def workers_of(process: psutil.Process) -> list[psutil.Process]:
+    """Worker processes that nannies started."""
+    found = []
+    for child in process.children(recursive=True):
+        try:
+            if "spawn_main" in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child)
+        except psutil.Error:
+            continue
+    return found

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from fault_support import started, wait_until
+from fault_support import started, wait_until, workers_of
 
 from cryolithe_stream.errors import CryolitheError, InputError, MemoryBudgetError
 from cryolithe_stream.run import Crew
@@ -30,18 +30,6 @@ def content(folder: Path) -> dict[str, bytes]:
 def made(folder: Path) -> list[Path]:
     """The series that bear their names."""
     return sorted(folder.glob("sim_*"))
-
-
-def workers_of(process: psutil.Process) -> list[psutil.Process]:
-    """Worker processes that nannies started."""
-    found = []
-    for child in process.children(recursive=True):
-        try:
-            if "spawn_main" in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE:
-                found.append(child)
-        except psutil.Error:
-            continue
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from cluster_support import scheduler_process, wait_for_workers, worker_process
-from fault_support import MANY, MEMORY, N_MANY, blocks_done, hashes, many, started, wait_until
+from fault_support import MANY, MEMORY, N_MANY, blocks_done, hashes, many, started, wait_until, workers_of
 
 from cryolithe_stream_cli.main import main
 
@@ -26,18 +25,6 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str
     return words, hashes(out)
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The worker processes that a run's nannies started."""
-    found = []
-    for child in psutil.Process(process.pid).children(recursive=True):
-        try:
-            if "spawn_main" in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE:
-                found.append(child)
-        except psutil.Error:
-            continue
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_workers_that_are_killed_ten_times(tmp_path: Path, clean: tuple[list[str], dict[str, str]]) -> None:
@@ -45,8 +32,12 @@ def test_workers_that_are_killed_ten_times(tmp_path: Path, clean: tuple[list[str
     out, chance, n_kills = tmp_path / "out.ome.zarr", random.Random(10), 0
     with started("run", *words, "--cluster", "local:2", "--memory", MEMORY["local:2"], "-o", out) as process:
         for n_blocks in range(15, 206, 21):
-            wait_until(lambda n=n_blocks: len(blocks_done(out)) >= n and workers_of(process), process, seconds=400)
-            chance.choice(workers_of(process)).send_signal(signal.SIGKILL)
+            wait_until(
+                lambda n=n_blocks: len(blocks_done(out)) >= n and workers_of(psutil.Process(process.pid)),
+                process,
+                seconds=400,
+            )
+            chance.choice(workers_of(psutil.Process(process.pid))).send_signal(signal.SIGKILL)
             n_kills += 1
         _, told = process.communicate(timeout=400)
     assert process.returncode == 0, told
