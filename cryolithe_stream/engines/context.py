@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from math import prod
 
 import torch
@@ -12,10 +13,11 @@ from torch import Tensor
 from torch.nn.utils import convert_conv3d_weight_memory_format
 
 from cryolithe_stream.geometry import Box, Shape3
+from cryolithe_stream.network import slabs
 from cryolithe_stream.network.context import Context
 
-_ACTIVATIONS = 3.3
-"""Arrays of the finest scale's size that the network holds at once, the coarser scales' shares included."""
+_KERNELS = 12 << 20
+"""Scratch space that convolutions keep for a block's shapes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,16 +47,19 @@ class ContextHead:
         inside = box.shifted((-z, -y, -x))
         out = torch.empty(len(features), self.network.config.outputs, *box.shape)
         with torch.inference_mode():
-            for i, part in enumerate(features):
-                own = part[None].to(self.device, self.dtype, memory_format=torch.channels_last_3d)
+            for i, part in enumerate(features.split(1)):
+                own = part.to(self.device, self.dtype, memory_format=torch.channels_last_3d)
                 out[i] = self._ready(own, inside=inside, overwrite=True)[0].float().cpu()
         return out
 
     def peak_bytes(self, around_zyx: Shape3, *, halves: bool = False) -> int:
         """Upper bound of the bytes that `values` holds at once, the features of a shape and its output included."""
-        c, n_sets = self.network.config, 3 if halves else 1
-        held = (n_sets + _ACTIVATIONS) * c.widths[0] * self.dtype.itemsize + 4 * n_sets * c.outputs
-        return int(prod(around_zyx) * held)
+        c, n_sets, item = self.network.config, 3 if halves else 1, self.dtype.itemsize
+        scales = [width / 8**level for level, width in enumerate(c.widths)]  # values per point of the finest scale
+        back = max((a / 8 + b for a, b in pairwise(scales)), default=0.0)
+        held = item * (n_sets * scales[0] + sum(scales[1:]) + back) + 4 * n_sets * c.outputs
+        scratch = slabs.scratch_bytes(c.widths[0], around_zyx, self.dtype, self.device)
+        return int(prod(around_zyx) * held) + scratch + _KERNELS
 
     def cost(self, box_zyx: Shape3) -> float:
         """Multiply-adds for values of a shape."""

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from cryolithe_stream.errors import ModelError
 from cryolithe_stream.geometry import Box, Shape3
+from cryolithe_stream.network import slabs
 
 Widths = tuple[int, ...]
 _NEWCOMER = 0.1
@@ -123,20 +124,18 @@ class Context(nn.Module):
         h = F.relu(features, inplace=overwrite)
         skips: list[Tensor] = []
         for level, convolutions in enumerate(self.down):
-            h = _residual(h, convolutions)
+            h = _residuals(h, convolutions)
             if level < len(self.coarser):
                 skips.append(h)
-                h = F.relu_(self.coarser[level](h))
+                h = _coarser(h, self.coarser[level])
         scales = self._way_back(inside, (nz, ny, nx))
         begin: Shape3 = (0, 0, 0)
         for level in reversed(range(len(self.finer))):
             part = scales[level + 1]
-            fine = self.finer[level](_cut(h, part, begin))
-            fine = F.interpolate(fine, scale_factor=2.0, mode="trilinear", align_corners=False)
             covered = _doubled(part)
-            h = F.relu_(fine.add_(_cut(skips.pop(), covered)))
-            h, begin = _residual(h, self.up[level]), covered.start
-        return _cut(torch.as_tensor(self.last(h)), inside, begin)
+            h = _finer(_cut(skips.pop(), covered), self.finer[level](_cut(h, part, begin)))
+            h, begin = _residuals(h, self.up[level]), covered.start
+        return slabs.pointwise(_cut(h, inside, begin), self.last)
 
     def input_box(self, box: Box) -> Box:
         """The features that a box of values depends on, from and to multiples of `stride`; may leave the volume."""
@@ -156,14 +155,13 @@ class Context(nn.Module):
         around = self.input_box(inside)
         z, y, x = around.start
         scales = self._way_back(inside.shifted((-z, -y, -x)), around.shape)
-        finest = _doubled(scales[1]) if self.finer else around
         total = 0
         for name, weight in self.named_parameters():
             part, level = name.split(".")[:2]
             if part in ("down", "coarser"):
                 places = around.n_voxels // 8 ** (int(level) + (part == "coarser"))
             elif part == "last":
-                places = finest.n_voxels
+                places = inside.n_voxels
             else:
                 places = scales[int(level) + 1].n_voxels * (8 if part == "up" else 1)
             total += weight.numel() * places
@@ -216,9 +214,28 @@ def _convolutions(width: int, count: int) -> nn.ModuleList:
     return nn.ModuleList(nn.Conv3d(width, width, 3, padding=1, bias=False) for _ in range(count))
 
 
-def _residual(h: Tensor, convolutions: nn.Module) -> Tensor:
+def _residuals(h: Tensor, convolutions: nn.Module) -> Tensor:
+    """Add relu(convolution(h)) to h, one convolution after another; in place where nothing has to be differentiated."""
     assert isinstance(convolutions, nn.ModuleList)
     for convolution in convolutions:
-        change = F.relu_(convolution(h))
-        h = h + change if change.requires_grad else change.add_(h)  # fresh memory costs thrice the sum
+        if torch.is_grad_enabled():
+            h = h + F.relu_(convolution(h))
+        else:
+            assert isinstance(convolution, nn.Conv3d)
+            slabs.residual_(h, convolution)
+    return h
+
+
+def _coarser(h: Tensor, convolution: nn.Module) -> Tensor:
+    """The next coarser scale, relu(convolution(h))."""
+    assert isinstance(convolution, nn.Conv3d)
+    return F.relu_(convolution(h)) if torch.is_grad_enabled() else slabs.coarser(h, convolution)
+
+
+def _finer(h: Tensor, coarse: Tensor) -> Tensor:
+    """The sum relu(h + coarse interpolated linearly); in place of h where nothing has to be differentiated."""
+    if torch.is_grad_enabled():
+        fine = F.interpolate(coarse, scale_factor=2.0, mode="trilinear", align_corners=False)
+        return F.relu_(fine.add_(h))
+    slabs.add_finer_(h, coarse)
     return h
