@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from distributed import Client, Future, KilledWorker
 
 from cryolithe_stream.errors import ClusterLostError, CryolitheError
-from cryolithe_stream.run.watch import CONTINUE, Finished
+from cryolithe_stream.run.watch import CONTINUE, Finished, threads_of_workers
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -24,6 +24,8 @@ Result = TypeVar("Result")
 WINDOW_PER_SLOT = 2
 ATTEMPTS = 3
 _ASK_AGAIN_S = 1.0
+_FETCH_S = 30.0
+"""How long reports of a few hundred bytes may take to come."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,10 +55,13 @@ class Window(Generic[Item, Result]):
         while self._held:
             ended = {future: self._held.pop(future) for future in self.running.batch()}
             self.pending.difference_update(ended)
-            results, failed = self._outcomes(list(ended))
+            results, failed, lost = self._outcomes(list(ended))
+            self._held.update((future, ended[future]) for future in lost)
+            self.pending.update(lost)
+            self.running.add(lost)
             try:
                 self._again.extend(_another_try(*ended[future], error, self.what) for future, error in failed)
-                ended, failed = {}, []  # the scheduler forgets tasks whose futures are gone
+                ended, failed, lost = {}, [], []  # the scheduler forgets tasks whose futures are gone
                 self.running.add(self._fill())
             finally:  # what was done counts, whatever became of the tasks beside it
                 yield from results
@@ -83,19 +88,41 @@ class Window(Generic[Item, Result]):
             self._size = most, time.monotonic()
         return most
 
-    def _outcomes(self, ended: list[Future[Any]]) -> tuple[list[Result], list[tuple[Future[Any], BaseException]]]:
-        """Results of futures that ended, and those that failed with their errors."""
+    def _outcomes(
+        self, ended: list[Future[Any]]
+    ) -> tuple[list[Result], list[tuple[Future[Any], BaseException]], list[Future[Any]]]:
+        """Results of futures that ended, those that failed with their errors, and those whose results are gone.
+
+        What a worker takes with it when it dies is computed again, which may have to wait for another worker. That is
+        not waited for here, where nobody looks whether there is one. Raises ClusterLostError.
+        """
         if all(future.status == "finished" for future in ended):
-            with suppress(Exception):  # a worker died with its results: each future tells for itself
-                return list(self.client.gather(ended)), []
+            with suppress(Exception):  # each future tells for itself
+                return self._fetched(ended), [], []
         results: list[Result] = []
         failed: list[tuple[Future[Any], BaseException]] = []
+        lost: list[Future[Any]] = []
         for future in ended:
+            if future.status == "pending":
+                lost.append(future)
+                continue
             try:
-                results.append(future.result())
+                results += self._fetched([future])
             except (Exception, asyncio.CancelledError) as error:
-                failed.append((future, error))
-        return results, failed
+                if isinstance(error, TimeoutError) and future.status in ("pending", "finished"):
+                    threads_of_workers(self.client)  # the scheduler answers, or that ends it
+                    lost.append(future)
+                else:
+                    failed.append((future, error))
+        return results, failed, lost
+
+    def _fetched(self, futures: list[Future[Any]]) -> list[Result]:
+        """The results of futures; TimeoutError when they do not come, and the errors of those that failed."""
+
+        async def gather() -> list[Result]:
+            return list(await self.client.gather(futures, asynchronous=True))
+
+        return list(self.client.sync(gather, callback_timeout=_FETCH_S))
 
 
 def _another_try(item: Item, attempt: int, error: BaseException, what: str) -> tuple[Item, int]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from cluster_support import scheduler_process, wait_for_workers, who, worker_process
+from distributed import Future
 
 from cryolithe_stream.errors import CryolitheError
+from cryolithe_stream.run import watch, window
 from cryolithe_stream.run.cluster import open_cluster
 from cryolithe_stream.run.window import ATTEMPTS, WINDOW_PER_SLOT
 
@@ -75,3 +80,33 @@ def test_what_ended_beside_a_failure_is_delivered_before_it():
         for name in workers.map(tried, [Trial("first"), Trial("wrong"), *map(Trial, "xyz")], what="a block"):
             found.append(name)
     assert TRIED["first"] == 1 and "first" in found
+
+
+def test_results_that_went_with_the_last_worker_are_made_again_by_the_next_one(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(window, "_FETCH_S", 3.0)
+    monkeypatch.setattr(watch, "LOOK_EVERY_S", 0.5)
+    monkeypatch.setattr(watch, "TELL_AFTER_S", 1.0)
+    finished, told = watch.Finished.batch, []
+    with ExitStack() as processes:
+        processes.enter_context(scheduler_process(tmp_path))
+        first = processes.enter_context(worker_process(tmp_path, "--name", "first"))
+        wait_for_workers(tmp_path / "scheduler.json", 1)
+
+        def batch(self: watch.Finished) -> list[Future]:
+            found = finished(self)
+            if first.poll() is None:
+                first.kill()
+                first.wait(timeout=20)
+            return found
+
+        def tell(text: str) -> None:
+            if not told:
+                processes.enter_context(worker_process(tmp_path, "--name", "second"))
+            told.append(text)
+
+        monkeypatch.setattr(watch.Finished, "batch", batch)
+        with open_cluster(f"file:{tmp_path / 'scheduler.json'}") as workers:
+            workers.await_first(tell)
+            found = list(workers.map(who, range(5), what="a block"))
+    assert [name for name, _ in found] == ["second"] * 5 and len({key for _, key in found}) == 5
+    assert "no worker is left" in told[0]
