@@ -12,12 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils import convert_conv3d_weight_memory_format
 
+from cryolithe_stream.engines.device import KERNEL_BYTES
 from cryolithe_stream.geometry import Box, Shape3
 from cryolithe_stream.network import slabs
 from cryolithe_stream.network.context import Context
-
-_KERNELS = 12 << 20
-"""Scratch space that convolutions keep for a block's shapes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +57,7 @@ class ContextHead:
         back = max((a / 8 + b for a, b in pairwise(scales)), default=0.0)
         held = item * (n_sets * scales[0] + sum(scales[1:]) + back) + 4 * n_sets * c.outputs
         scratch = slabs.scratch_bytes(c.widths[0], around_zyx, self.dtype, self.device)
-        return int(prod(around_zyx) * held) + scratch + _KERNELS
+        return int(prod(around_zyx) * held) + scratch + KERNEL_BYTES
 
     def cost(self, box_zyx: Shape3) -> float:
         """Multiply-adds for values of a shape."""

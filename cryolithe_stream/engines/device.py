@@ -8,6 +8,9 @@ import torch
 
 from cryolithe_stream.errors import InputError
 
+KERNEL_BYTES = 12 << 20
+"""Scratch space that kernels keep for a block's shapes (matrices: up to 7 MiB were measured, most in bfloat16)."""
+
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

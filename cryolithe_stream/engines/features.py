@@ -18,6 +18,7 @@ from torch import Tensor
 
 from cryolithe_stream.engines.backproject import Backprojector, building_bytes, operator_bytes
 from cryolithe_stream.engines.detector import DetectorGrid
+from cryolithe_stream.engines.device import KERNEL_BYTES
 from cryolithe_stream.engines.folded import FoldedSets, fold
 from cryolithe_stream.engines.strips import Strips, patch_offsets, row_lines
 from cryolithe_stream.geometry import SampleGrid, Shape3, StripLayout
@@ -26,9 +27,6 @@ from cryolithe_stream.network.sliceset import SliceSet
 
 _ALLOCATOR = 1.3
 """What the allocator takes for arrays that come and go, over their sum (measured: up to 1.22)."""
-
-_KERNELS = 12 << 20
-"""Scratch space that matrix kernels keep for a block's shapes (measured: up to 7 MiB, most in bfloat16)."""
 
 
 def tilt_sets(n_tilts: int, *, halves: bool) -> list[list[int]]:
@@ -137,7 +135,7 @@ class FeaturesEngine:
         output = n_sets * plane * ny * c.output_size * self.output_dtype.itemsize
         values = n_tilts * n_rows * n_columns * 4 * (1 if self.device.type == "cpu" else 2)
         working = lines + table + max(hot, batch) + accumulated + operators + output
-        return _KERNELS + values + folded + max(int(_ALLOCATOR * working), building_bytes(plane, n_tilts, item))
+        return KERNEL_BYTES + values + folded + max(int(_ALLOCATOR * working), building_bytes(plane, n_tilts, item))
 
     def cost(self, grid_zyx: Shape3, layout: StripLayout) -> float:
         """Multiply-adds of a block: set evaluations on the detector grid, and work per voxel (see the design)."""

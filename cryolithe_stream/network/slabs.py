@@ -40,9 +40,9 @@ def residual_(h: Tensor, convolution: nn.Conv3d) -> None:
 
 def coarser(h: Tensor, convolution: nn.Conv3d) -> Tensor:
     """The values relu(convolution(h)) of a 2 × 2 × 2 convolution of stride 2; all three sides are even."""
-    z, y, x = (n // 2 for n in h.shape[2:])
-    out = h.new_empty((len(h), convolution.out_channels, z, y, x)).contiguous(memory_format=torch.channels_last_3d)
-    for planes in _slabs(z, max(1, _planes(h) // 2)):
+    shape = (len(h), convolution.out_channels, *(n // 2 for n in h.shape[2:]))
+    out = torch.empty(shape, dtype=h.dtype, device=h.device, memory_format=torch.channels_last_3d)
+    for planes in _slabs(shape[2], max(1, _planes(h) // 2)):
         part = h[:, :, 2 * planes.start : 2 * planes.stop]
         out[:, :, planes] = F.relu_(convolution(part))
     return out

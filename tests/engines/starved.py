@@ -16,7 +16,7 @@ from cryolithe_stream.errors import CryolitheError
 from cryolithe_stream.geometry import Box
 from cryolithe_stream.run.halving import Halving
 
-SHAPE = (32, 24, 64)
+SHAPE = (32, 24, 256)
 
 
 def address_space() -> int:
