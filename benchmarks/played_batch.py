@@ -1,6 +1,6 @@
 """Compare the simulated batch with real ones.
 
-python benchmarks/played_batch.py sleeping [--slots 1 2 8 32]
+python benchmarks/played_batch.py sleeping [--slots 1 2 8 32] [--series 6]
 python benchmarks/played_batch.py working COSTS.yaml [--workers 1 2] [--method fbp] [--side 512]
 
 `sleeping`: a real scheduler and real workers, in the order and with the priorities of a batch, whose tasks sleep as
@@ -27,7 +27,7 @@ from benchmarks.costs import PIXEL_ANGSTROM, write_series
 from cryolithe_stream.batch import BatchRecord, Job, run_batch
 from cryolithe_stream.batch.costs import Costs, read_costs
 from cryolithe_stream.batch.imagined import Kind, simulated_batches
-from cryolithe_stream.batch.runner import AT_ONCE
+from cryolithe_stream.batch.runner import series_at_once
 from cryolithe_stream.batch.simulation import SeriesWork, Stage, Task, simulate_batch
 from cryolithe_stream.run import RunOptions
 from cryolithe_stream.run.cluster import Workers, open_cluster
@@ -41,7 +41,8 @@ def main() -> None:
     which = parser.add_subparsers(required=True)
     sleeping = which.add_parser("sleeping")
     sleeping.add_argument("--slots", type=int, nargs="+", default=[1, 2, 8, 32])
-    sleeping.set_defaults(act=lambda args: compare_sleeping(args.slots))
+    sleeping.add_argument("--series", type=int, default=N_SERIES)
+    sleeping.set_defaults(act=lambda args: compare_sleeping(args.slots, args.series))
     working = which.add_parser("working")
     working.add_argument("costs", type=Path)
     working.add_argument("--workers", type=int, nargs="+", default=[1, 2])
@@ -52,11 +53,11 @@ def main() -> None:
     args.act(args)
 
 
-def compare_sleeping(slots: list[int]) -> None:
+def compare_sleeping(slots: list[int], n_series: int) -> None:
     """The same batch of sleeping tasks, simulated and played."""
-    series = sleeping_batch()
+    series = sleeping_batch(n_series)
     for n in slots:
-        told = simulate_batch(series, workers=n, at_once=AT_ONCE)
+        told = simulate_batch(series, workers=n, at_once=series_at_once(n))
         makespan = play(series, n)
         idle = 1 - told.busy_s / (n * makespan)
         print(
@@ -67,10 +68,10 @@ def compare_sleeping(slots: list[int]) -> None:
         )
 
 
-def sleeping_batch() -> list[SeriesWork]:
+def sleeping_batch(n_series: int) -> list[SeriesWork]:
     """Series of 2 s of preparation, 60 blocks of 0.1 to 0.5 s and a pyramid of 8, 2 and 1 shards of 0.1 s."""
     rng, series = np.random.default_rng(0), []
-    for _ in range(N_SERIES):
+    for _ in range(n_series):
         blocks = [Task(float(seconds)) for seconds in rng.uniform(0.1, 0.5, 60)]
         levels = [Stage([Task(0.1)] * n) for n in (8, 2, 1)]
         series.append(SeriesWork((Stage([Task(2.0)], urgent=True), Stage(blocks), *levels)))
@@ -89,8 +90,9 @@ def play(series: list[SeriesWork], slots: int) -> float:
     with open_cluster(f"threads:{slots}") as workers:
         list(workers.map(time.sleep, [0.0] * slots, what="a task"))
         began = time.monotonic()
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            views = [workers.shared_at(-number, among=AT_ONCE) for number in range(len(series))]
+        at_once = series_at_once(slots)
+        with ThreadPoolExecutor(at_once) as pool:
+            views = [workers.shared_at(-number, among=at_once) for number in range(len(series))]
             list(pool.map(one, views, series))
         return time.monotonic() - began
 

@@ -41,7 +41,7 @@ AtOnce = Annotated[
         metavar="N",
         min=1,
         max=64,
-        help="Series under way at a time. Default: 3, or one for each 16 workers.",
+        help="Series under way at a time. Default: one for each 2 workers, 3 to 64.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

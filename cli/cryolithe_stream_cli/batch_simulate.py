@@ -80,7 +80,7 @@ def simulate(
     if as_json != "-":
         print_table(_COLUMNS, [_row(batch, surveys, found[0][0]) for batch, surveys in found], sys.stdout)
         n = sum(kind.count for kind in kinds)
-        under_way = f"{at_once or 'three or more'} at once"
+        under_way = f"{at_once or 'one for each two workers'} at once"
         typer.echo(f"{n} series, {under_way}; costs: {measured.machine}, measured {measured.measured}")
 
 

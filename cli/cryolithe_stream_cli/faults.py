@@ -50,23 +50,30 @@ def _explain(error: BaseException) -> tuple[str, int]:
 
 @contextmanager
 def warnings_as_lines() -> Iterator[None]:
-    """A context in which our warnings are one `warning:` line each; those of libraries stay quiet, unless `-W` asks."""
+    """A context in which our warnings are one `warning:` line each, told once however often they come up.
+
+    Those of libraries stay quiet, unless `-W` asks.
+    """
+    told: set[str] = set()
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        text = " ".join(str(message).split())
+        if not issubclass(category, CryolitheWarning):
+            text = f"{category.__name__}: {text}"
+        if text not in told:
+            told.add(text)
+            (file or sys.stderr).write(f"warning: {text}\n")
+
     with warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
         warnings.simplefilter("always", CryolitheWarning)
-        warnings.showwarning = _line
+        warnings.showwarning = show
         yield
-
-
-def _line(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    text = " ".join(str(message).split())
-    ours = issubclass(category, CryolitheWarning)
-    (file or sys.stderr).write(f"warning: {text}\n" if ours else f"warning: {category.__name__}: {text}\n")

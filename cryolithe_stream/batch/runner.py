@@ -26,7 +26,7 @@ from cryolithe_stream.run.survey import size_for
 from cryolithe_stream.run.workspace import workspace_folder
 from cryolithe_stream.store import output_faults
 
-AT_ONCE, WORKERS_PER_SERIES = 3, 16
+AT_LEAST, AT_MOST, WORKERS_PER_SERIES = 3, 64, 2
 _POLL_S = 0.5
 
 
@@ -117,11 +117,12 @@ def run_batch(
 
 
 def series_at_once(workers: int) -> int:
-    """Series under way at a time: three fill the seams between them, one for each 16 workers keeps blocks large.
+    """Series under way at a time: one for each two workers, so that preparations keep up and blocks stay large.
 
+    Three at least, which fill the seams between them; 64 at most, each with a thread and open files in the client.
     Source: docs/scaling.md, What limits.
     """
-    return max(AT_ONCE, -(-workers // WORKERS_PER_SERIES))
+    return min(AT_MOST, max(AT_LEAST, -(-workers // WORKERS_PER_SERIES)))
 
 
 def _run_all(
