@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cryolithe_stream.batch.costs import SHIPPED, read_costs
+from cryolithe_stream.batch.imagined import described_kind, simulated_batches
 from cryolithe_stream.batch.simulation import SeriesWork, Simulated, Stage, Task, simulate_batch
 
 SECONDS = st.floats(0.01, 10)
@@ -129,3 +131,11 @@ def test_thousands_of_tasks_that_end_while_the_client_is_at_work_are_heard_of():
     stage = Stage([Task(0.0)] * 3000, client_seconds_per_task=1e-3)
     found = simulate_batch([SeriesWork((stage,))], workers=1000, at_once=1)
     assert (found.tasks, round(found.makespan_s, 6)) == (3000, 3.0)
+
+
+@pytest.mark.parametrize("model", ["default", "default-wavelet"])
+def test_preparations_of_raw_stacks_keep_up_with_any_number_of_workers(model):
+    raw = {"pixel_size": 1.96, "bin": 4, "model": model, "precision": "bfloat16"}
+    kind = described_kind(400, (41, 4096, 4096), raw)
+    for batch, _ in simulated_batches([kind], read_costs(SHIPPED), workers=[2, 4, 8, 16, 32, 64, 128]):
+        assert batch.idle_share < 0.05, batch.workers
