@@ -87,15 +87,21 @@ class BlockPlan:
         """The same blocks under another memory or number of workers: a resumed run keeps its blocks."""
         return replace(self, budget_bytes=budget_bytes, workers=workers)
 
-    def check(self) -> None:
-        """Nothing, when every block fits the memory; otherwise raises MemoryBudgetError with the memory it takes."""
+    def check(self, slots: int = 1) -> None:
+        """Nothing, when every block fits the memory; otherwise raises MemoryBudgetError with the memory it takes.
+
+        What is said is of a whole process, in which `slots` blocks share the memory.
+        """
         if self.peak_bytes <= self.budget_bytes:
             return
         shape = max(self.shape_bytes, key=lambda item: item[1])[0]
+        needed = _mib(slots * self.peak_bytes)
+        what = f"a block of {_by(shape)} voxels needs" if slots == 1 else f"{slots} blocks of {_by(shape)} voxels need"
+        limit = _mib(slots * self.budget_bytes, down=True)
         raise MemoryBudgetError(
-            f"a block of {_by(shape)} voxels needs {_mib(self.peak_bytes)} in each worker process "
-            f"({_mib(self.baseline_bytes)} of it before any block), the limit is {_mib(self.budget_bytes, down=True)}",
-            fix=f"Give --memory {_mib(self.peak_bytes).replace(' ', '')} or more",
+            f"{what} {needed} in each worker process "
+            f"({_mib(slots * self.baseline_bytes)} of it before any block), the limit is {limit}",
+            fix=f"Give --memory {needed.replace(' ', '')} or more" + (", or fewer threads" if slots > 1 else ""),
         )
 
     def estimate_seconds(self, voxels_per_second: float) -> float:

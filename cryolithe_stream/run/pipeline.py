@@ -110,7 +110,7 @@ def _run(survey: Survey, progress: Progress, workers: Workers | None) -> RunResu
         plan = BlockPlan.from_json(ledger.plan["plan"]).with_resources(
             budget_bytes=survey.plan.budget_bytes, workers=survey.plan.workers
         )
-        plan.check()
+        plan.check(survey.cluster.slots)
         claim(survey, work, ledger)
         progress.message(_describe(survey, plan))
         with _crew(survey, workers, progress) as crew:

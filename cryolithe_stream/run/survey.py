@@ -258,7 +258,7 @@ def _plan(
         workers=-(-size.workers // among),
         sharded=options.ome_zarr == "0.5" and options.output.suffix != ".mrc",
     )
-    plan.check()
+    plan.check(size.slots)
     return plan
 
 

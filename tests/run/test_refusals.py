@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from run_support import options, write_stack
 
-from cryolithe_stream.errors import InputError, OutputError
-from cryolithe_stream.run import reconstruct_series
+from cryolithe_stream.errors import InputError, MemoryBudgetError, OutputError
+from cryolithe_stream.run import plan_run, reconstruct_series
 from cryolithe_stream.run.options import RunOptions
 
 
@@ -32,6 +34,18 @@ def test_a_constant_view_is_refused_leaves_nothing_and_may_be_excluded(fbp, tmp_
         reconstruct_series(options(out, **fbp))
     assert sorted(tmp_path.iterdir()) == before
     assert reconstruct_series(options(out, **fbp, exclude="5")).status == "done"
+
+
+@pytest.mark.parametrize("cluster", ["local:1", "threads:3"])
+def test_the_memory_that_a_refusal_names_is_just_enough(fbp, tmp_path, cluster):
+    told = {**fbp, "cluster": cluster}
+    with pytest.raises(MemoryBudgetError, match="the limit is 21 MiB") as refused:
+        plan_run(options(tmp_path / "out.ome.zarr", **told, memory="21MiB"))
+    named = re.search(r"--memory (\d+)MiB", str(refused.value))
+    enough = int(named[1])
+    plan_run(options(tmp_path / "out.ome.zarr", **told, memory=f"{enough}MiB"))
+    with pytest.raises(MemoryBudgetError):
+        plan_run(options(tmp_path / "out.ome.zarr", **told, memory=f"{enough - 2}MiB"))
 
 
 def test_an_interruption_before_anything_is_prepared_leaves_nothing(fbp, tmp_path):
