@@ -202,9 +202,9 @@ def _tell_estimate(jobs: list[Job], progress: Progress) -> None:
     takes = estimate_batch(jobs)
     if takes.n_series:
         unknown = f"; {takes.n_unknown} cannot be surveyed" if takes.n_unknown else ""
+        time = "" if takes.seconds is None else f" and {duration(takes.seconds)} on this machine"
         progress.message(
-            f"{takes.n_series} of {len(jobs)} series to do: about {size(takes.output_bytes)} and "
-            f"{duration(takes.seconds)} on this machine{unknown}"
+            f"{takes.n_series} of {len(jobs)} series to do: about {size(takes.output_bytes)}{time}{unknown}"
         )
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from cryolithe_stream.batch.runner import Job
 from cryolithe_stream.errors import CryolitheError
-from cryolithe_stream.run import plan_run
+from cryolithe_stream.run.estimate import Pace
+from cryolithe_stream.run.pipeline import plan_run
 from cryolithe_stream.store import Place, RemotePath, stands_at
 
 _OWN = {"stack", "output", "angles", "alignment", "mdoc", "odd", "even"}
@@ -16,10 +17,13 @@ _OWN = {"stack", "output", "angles", "alignment", "mdoc", "odd", "even"}
 
 @dataclass(frozen=True, slots=True)
 class BatchEstimate:
-    """Seconds of this machine's processors and bytes of output for `n_series`; `n_unknown` could not be surveyed."""
+    """Seconds and bytes of output for `n_series`; `n_unknown` could not be surveyed.
+
+    `seconds` are of this machine's processors, None where only the workers have the GPU that computes.
+    """
 
     n_series: int
-    seconds: float
+    seconds: float | None
     output_bytes: int
     n_unknown: int = 0
 
@@ -27,19 +31,22 @@ class BatchEstimate:
 def estimate_batch(jobs: Sequence[Job]) -> BatchEstimate:
     """What the jobs that have no output yet will take.
 
-    Stacks of the same size under the same options count as one kind, of which the first is surveyed from its header.
+    Stacks of the same size under the same options count as one kind, of which the first is surveyed from its header;
+    this machine is timed once for all kinds of the same recipe.
     """
     waiting = [job for job in jobs if not stands_at(job.options.output)]
-    seconds, output_bytes, unknown = 0.0, 0, 0
+    seconds: list[float | None] = []
+    output_bytes, unknown, pace = 0, 0, Pace()
     for members in kinds_of(waiting):
         try:
-            summary = plan_run(members[0].options).summary()
+            summary = plan_run(members[0].options).summary(pace)
         except CryolitheError:
             unknown += len(members)
             continue
-        seconds += summary["estimated_seconds"] * len(members)
+        seconds += [summary["estimated_seconds"]] * len(members)
         output_bytes += summary["output_bytes_with_pyramid"] * summary["volumes"] * len(members)
-    return BatchEstimate(len(waiting), seconds, output_bytes, unknown)
+    known = [s for s in seconds if s is not None]
+    return BatchEstimate(len(waiting), sum(known) if len(known) == len(seconds) else None, output_bytes, unknown)
 
 
 def kinds_of(jobs: Sequence[Job]) -> list[list[Job]]:

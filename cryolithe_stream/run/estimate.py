@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from cryolithe_stream.engines import Strips
 from cryolithe_stream.geometry import Box, Shape3
+from cryolithe_stream.run.job import Recipe
 from cryolithe_stream.run.survey import Survey
 
 _EXACT_ZX, _ZX = (8, 16), (64, 192)
@@ -16,14 +18,27 @@ _ROWS, _ROWS_WITH_NEIGHBOURS = (1, 9), (1, 41)
 """The two blocks that are timed; where each row brings rows beside it, the larger one has many."""
 
 
-def voxels_per_second(survey: Survey) -> float | None:
-    """Voxels a second of one worker: the seconds that more rows take, scaled to the plan by the cost model.
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long what costs one unit takes on this machine: timed once for each recipe, for surveys of any sizes."""
 
-    None where only the workers have the GPU that computes.
+    _seconds_per_cost: dict[tuple[Recipe, int, bool], float] = field(default_factory=dict)
+
+    def voxels_per_second(self, survey: Survey) -> float | None:
+        """Voxels a second of one worker, by the cost model. None where only the workers have the GPU that computes."""
+        if survey.recipe.device.startswith("cuda") and not torch.cuda.is_available():
+            return None
+        kind = survey.recipe, survey.cluster.threads, survey.options.halves
+        if kind not in self._seconds_per_cost:
+            self._seconds_per_cost[kind] = _seconds_per_cost(survey)
+        return survey.plan.window.n_voxels / (survey.plan.work * self._seconds_per_cost[kind])
+
+
+def _seconds_per_cost(survey: Survey) -> float:
+    """The seconds that more rows take over what they cost.
+
     The difference of two blocks leaves out what is paid once, such as kernels and the back-projection operator.
     """
-    if survey.recipe.device.startswith("cuda") and not torch.cuda.is_available():
-        return None
     threads = torch.get_num_threads()
     torch.set_num_threads(survey.cluster.threads)
     try:
@@ -33,8 +48,7 @@ def voxels_per_second(survey: Survey) -> float | None:
     finally:
         torch.set_num_threads(threads)
     grows = many > few and cost_many > cost_few
-    seconds_per_cost = (many - few) / (cost_many - cost_few) if grows else many / cost_many
-    return survey.plan.window.n_voxels / (survey.plan.work * seconds_per_cost)
+    return (many - few) / (cost_many - cost_few) if grows else many / cost_many
 
 
 def _time_block(survey: Survey, rows: int) -> tuple[float, float]:

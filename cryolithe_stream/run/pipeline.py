@@ -13,7 +13,7 @@ from typing import Any
 from cryolithe_stream.errors import OutputError, RemoteError
 from cryolithe_stream.plan import BlockPlan
 from cryolithe_stream.run.cluster import Workers, open_cluster
-from cryolithe_stream.run.estimate import voxels_per_second
+from cryolithe_stream.run.estimate import Pace
 from cryolithe_stream.run.inputs import looked_at
 from cryolithe_stream.run.job import (
     BlockReport,
@@ -43,12 +43,16 @@ class RunPlan:
 
     survey: Survey
 
-    def summary(self) -> dict[str, Any]:
-        """Blocks, strips, bytes read, peak memory and estimated time as JSON."""
+    def summary(self, pace: Pace | None = None) -> dict[str, Any]:
+        """Blocks, strips, bytes read, peak memory and estimated time as JSON.
+
+        The same `pace` for several plans times this machine once. No time is told where only the workers have the GPU
+        that computes: `estimated_seconds` is None.
+        """
         s, plan = self.survey, self.survey.plan
         levels = [] if s.options.output.suffix == ".mrc" else level_shapes(s.window.shape)
         itemsize = {"float32": 4, "float16": 2, "int16": 2}[s.options.dtype]
-        speed = voxels_per_second(s)
+        speed = (pace or Pace()).voxels_per_second(s)
         return {
             "stack": str(s.options.stack),
             "tilts": s.series[0].n_tilts,
