@@ -123,9 +123,10 @@ def draw_curve(log: Path, picture: Path) -> None:
     losses.plot([row["step"] for row in trained], [row["loss"] for row in trained])
     losses.set(xlabel="step", ylabel="training loss")
     checked = [row for row in rows if "snr_db" in row]
-    for name in sorted({key for row in checked for key in row if key.endswith("snr_db")}, key=len):
+    names = sorted({key for row in checked for key in row if key.endswith("snr_db")}, key=len)
+    for name in names[1:] if len(names) == 2 else names:  # one check is its own mean
         label, width = (name.removesuffix(" snr_db"), 1) if " " in name else ("mean", 3)
-        scores.plot([row["step"] for row in checked], [row[name] for row in checked], label=label, lw=width)
+        scores.plot([row["step"] for row in checked], [row[name] for row in checked], ".-", label=label, lw=width)
     scores.set(xlabel="step", ylabel="validation SNR, dB")
     if checked:
         scores.legend(fontsize=7)
