@@ -8,7 +8,6 @@ import re
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing import resource_tracker
 from typing import Any
@@ -23,6 +22,7 @@ from distributed.utils import LoopRunner
 from cryolithe_stream.errors import ClusterLostError, CryolitheError, InputError, UnsupportedError
 from cryolithe_stream.run import environment
 from cryolithe_stream.run.cluster_words import ClusterWord, Scale
+from cryolithe_stream.run.foreign import imported
 from cryolithe_stream.run.gpus import GPU
 from cryolithe_stream.run.queues import open_queue
 from cryolithe_stream.run.sizes import ClusterSize, read_class
@@ -165,7 +165,7 @@ def _local(word: ClusterWord, size: ClusterSize, scratch: str, dashboard: str) -
 def _cuda(size: ClusterSize, scratch: str, dashboard: str) -> Any:
     """dask-cuda's cluster: a worker process for each GPU, where that package is installed."""
     try:
-        cluster_class = import_module("dask_cuda").LocalCUDACluster
+        cluster_class = imported("dask_cuda").LocalCUDACluster
     except ImportError as error:
         raise UnsupportedError(
             "--cluster cuda needs dask-cuda, which is not installed here",
@@ -209,7 +209,7 @@ def cluster_class_of(settings: Mapping[str, object], place: str) -> Any:
         if find_spec(module.partition(".")[0]) is None:
             package = module.partition(".")[0].replace("_", "-")
             raise UnsupportedError(f"{place}: {name} is not installed here", fix=f"pip install {package}")
-        found = getattr(import_module(module), attribute)
+        found = getattr(imported(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"{place}: there is no {name} ({error})", fix=f"Name {_KINDS}") from error
     is_class = isinstance(found, type)

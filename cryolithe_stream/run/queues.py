@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import shutil
 import warnings
-from importlib import import_module
 from typing import Any
 
 import dask
@@ -15,6 +14,7 @@ from distributed.core import Status
 from cryolithe_stream.errors import InputError, UnsupportedError
 from cryolithe_stream.run import environment
 from cryolithe_stream.run.cluster_words import ClusterWord, Value
+from cryolithe_stream.run.foreign import imported
 from cryolithe_stream.run.parse import parse_bytes, suggestion
 
 _CLASSES = {"slurm": "SLURMCluster", "lsf": "LSFCluster", "pbs": "PBSCluster", "sge": "SGECluster"}
@@ -52,7 +52,7 @@ _NOT_HERE = frozenset(
 def queue_class(name: str) -> Any:
     """dask-jobqueue's class for a batch system. Raises UnsupportedError when the package is missing."""
     try:
-        return getattr(import_module("dask_jobqueue"), _CLASSES[name])
+        return getattr(imported("dask_jobqueue"), _CLASSES[name])
     except ImportError as error:
         raise UnsupportedError(
             f"--cluster {name} needs dask-jobqueue, which is not installed here",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -141,3 +142,27 @@ def test_a_missing_package_is_named(monkeypatch, package, word, part):
     with pytest.raises(UnsupportedError) as caught, open_cluster(word):
         pass
     assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "importing",
+    [
+        "from cryolithe_stream.run.queues import queue_class as made; made('slurm')",
+        "from cryolithe_stream.run.clusters import cluster_class_of as made; "
+        "made({'class': 'dask_jobqueue.local.LocalCluster'}, 'cluster.yaml')",
+    ],
+)
+def test_ctrl_c_stays_what_it_was(importing):
+    code = f"{importing}; import sys, signal; assert 'dask_jobqueue' in sys.modules; signal.raise_signal(signal.SIGINT)"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert process.returncode == -signal.SIGINT
+    assert process.stderr.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_an_import_in_another_thread_is_refused_in_words():
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor; from cryolithe_stream.run.queues import queue_class; "
+        "error = ThreadPoolExecutor(1).submit(queue_class, 'slurm').exception(); print(type(error).__name__, error)"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert process.stdout.startswith("UnsupportedError dask_jobqueue can be imported in the main thread only")
