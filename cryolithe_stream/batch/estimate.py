@@ -35,7 +35,7 @@ def estimate_batch(jobs: Sequence[Job]) -> BatchEstimate:
     this machine is timed once for all kinds of the same recipe.
     """
     waiting = [job for job in jobs if not stands_at(job.options.output)]
-    seconds: list[float | None] = []
+    seconds: float | None = 0.0
     output_bytes, unknown, pace = 0, 0, Pace()
     for members in kinds_of(waiting):
         try:
@@ -43,10 +43,10 @@ def estimate_batch(jobs: Sequence[Job]) -> BatchEstimate:
         except CryolitheError:
             unknown += len(members)
             continue
-        seconds += [summary["estimated_seconds"]] * len(members)
+        each = summary["estimated_seconds"]
+        seconds = None if seconds is None or each is None else seconds + each * len(members)
         output_bytes += summary["output_bytes_with_pyramid"] * summary["volumes"] * len(members)
-    known = [s for s in seconds if s is not None]
-    return BatchEstimate(len(waiting), sum(known) if len(known) == len(seconds) else None, output_bytes, unknown)
+    return BatchEstimate(len(waiting), seconds, output_bytes, unknown)
 
 
 def kinds_of(jobs: Sequence[Job]) -> list[list[Job]]:

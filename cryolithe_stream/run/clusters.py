@@ -210,6 +210,8 @@ def cluster_class_of(settings: Mapping[str, object], place: str) -> Any:
             package = module.partition(".")[0].replace("_", "-")
             raise UnsupportedError(f"{place}: {name} is not installed here", fix=f"pip install {package}")
         found = getattr(imported(module), attribute)
+    except UnsupportedError:
+        raise
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"{place}: there is no {name} ({error})", fix=f"Name {_KINDS}") from error
     is_class = isinstance(found, type)
